@@ -1,0 +1,79 @@
+# `make demo` and `make test` need Python >= 3.11 with pip, and nothing else: they build .venv themselves.
+# Another interpreter: make test PYTHON=/path/to/python
+
+PYTHON ?=
+# 3.11 comes first because constraints.txt is resolved and tested with it.
+CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
+AXE_VERSION := 4.14.1
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+# An environment whose interpreter has gone (an upgrade, a copied folder) is built anew.
+$(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/bin/python .venv/.installed .venv/.installed-dev)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow check fix bench axe clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.installed  ## federated learning on two real data sets; writes runs/demo/report.html
+	$(BIN)/unpooled demo --out runs/demo
+
+test: .venv/.installed-dev  ## all tests but the slow ones, under 10 minutes on two cores
+	$(BIN)/python -m pytest
+
+slow: .venv/.installed-dev  ## the tests that take longer
+	$(BIN)/python -m pytest -m slow --timeout 1800
+
+check: .venv/.installed-dev  ## formatting, lint, types, import contracts, then test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+fix: .venv/.installed-dev  ## format the code and apply lint's safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.installed-dev  ## run every script in benchmarks/
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+axe:  ## fetch axe-core with npm, for the accessibility test of the report
+	npm install --no-save --no-audit --no-fund --ignore-scripts --prefix .axe axe-core@$(AXE_VERSION)
+
+clean:  ## remove .venv, caches and built files; runs/ stays
+	rm -rf .venv .axe dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# A version manager may offer a python3.12 that only prints an error, so each candidate is run, not looked up.
+# Where Python comes without ensurepip (Debian), the interpreter's own pip fills the environment instead.
+.venv/bin/python:
+	@new='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	for candidate in $(CANDIDATES); do \
+	  if $$candidate -c "$$new" >/dev/null 2>&1; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "unpooled needs Python >= 3.11. Tried: $(CANDIDATES); none of them is." >&2; \
+	  echo "Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Making .venv with $$($$python --version) ($$python)"; \
+	if $$python -c 'import ensurepip' 2>/dev/null; then \
+	  $$python -m venv --clear .venv; \
+	else \
+	  $$python -m venv --clear --without-pip .venv && \
+	  $$python -m pip --python .venv/bin/python install --quiet pip || \
+	  { rm -rf .venv; echo "$$python has neither ensurepip nor pip: install pip for it." >&2; exit 1; }; \
+	fi
+
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing unpooled and what it needs into .venv (a few minutes the first time)"
+	$(PIP_INSTALL) --quiet -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	@echo "Installing the test tools into .venv"
+	$(PIP_INSTALL) --quiet -e '.[dev]'
+	@touch $@

@@ -1,0 +1,10 @@
+"""Which page shows which family: one row a family, and nothing else in the report depends on it."""
+
+from __future__ import annotations
+
+from unpooled.report.section import Page
+from unpooled.report.training import training_page
+
+FAMILIES: dict[str, Page] = {
+    "training": training_page,
+}

@@ -1,0 +1,27 @@
+"""What the words on the page mean."""
+
+from __future__ import annotations
+
+TRAINING_TERMS = {
+    "site": "Where data lives and stays: a hospital, a ward, a device. A site trains on its own rows only.",
+    "row": "One record of data, such as one patient or one image.",
+    "model": "The numbers that training adjusts (parameters). Models travel, rows do not.",
+    "local step": "One update of a site's model on a batch of that site's rows.",
+    "event": "A moment at which models are exchanged: each site sends its model and continues from another.",
+    "combined model (aggregate)": "One model made of all sites' models, most often their average.",
+    "sites' own models": "What the sites hold after their last step: the mean result, and that of the worst.",
+    "FedAvg(b)": "Federated averaging: every b local steps all sites go on from the average of their models.",
+    "FedDC(d, b)": "Daisy-chaining: every d local steps the models change places at random, every b "
+    "steps they are averaged.",
+    "Local": "Every site trains alone and nothing is exchanged.",
+    "Pooled": "All rows in one place. Simulation only: it shows what sharing the raw data would have given.",
+    "seed": "The number that all chance in a run is drawn from. Several seeds show how much chance matters.",
+    "95 % interval": "Mean ± half width by Student's t over seeds. With few seeds it is wide.",
+    "no clear difference": "The interval of the seed-by-seed difference includes 0: these runs do not tell "
+    "which is better.",
+    "balanced accuracy": "The share recognised in each class, averaged over classes, so that a rare class "
+    "counts as much as a frequent one.",
+    "message": "One question to a site or one answer from it.",
+    "bytes": "Counted at the site's door: questions are received, answers are sent. 1 kB is 1000 bytes.",
+    "ledger": "A site's own list of everything it has sent; each line holds the hash of the one before it.",
+}

@@ -1,0 +1,38 @@
+"""The coordinator's only view of the sites: it asks, they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
+
+from unpooled.errors import SiteFailed
+from unpooled.sites.payload import Stacked
+from unpooled.sites.questions import Answer, Question, raise_failures
+from unpooled.sites.traffic import Traffic
+
+A = TypeVar("A", bound=Answer)
+
+
+class Federation(Protocol):
+    """Sites behind a transport. `names` has a fixed order, stable across restarts."""
+
+    names: tuple[str, ...]
+    traffic: Traffic
+
+    def ask(
+        self, questions: Mapping[str, Question], *, deadline: float | None = None, round: int | None = None
+    ) -> Mapping[str, Answer]:
+        """Ask some sites; each name in `questions` gets an answer or a `Failure`. `deadline` is in seconds."""
+        ...
+
+
+def ask_all(federation: Federation, question: Question, kind: type[A], *, round: int | None = None) -> dict[str, A]:
+    """Put one question to every site and return the answers; raises the first failure."""
+    answers = federation.ask(Stacked(federation.names, question, {}), round=round)
+    raise_failures(answers)
+    checked: dict[str, A] = {}
+    for name, answer in answers.items():
+        if not isinstance(answer, kind):
+            raise SiteFailed(f"Site '{name}' answered {type(answer).__name__} where {kind.__name__} was due.")
+        checked[name] = answer
+    return checked

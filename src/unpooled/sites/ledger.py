@@ -1,0 +1,123 @@
+"""A site's record of every disclosure: append-only JSON lines, each holding the hash of the line before.
+
+`verify` finds a changed, missing or reordered line. A ledger cannot prove that its newest lines were not cut
+off together; write down the last hash elsewhere (it is in the run's record) to close that gap.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from unpooled.errors import BadRecord
+from unpooled.sites.payload import arrays_of, encode, size
+from unpooled.sites.questions import Answer, Failure, Question
+
+GENESIS = "0" * 64
+"""The `previous` of the first line."""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _hash(entry: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(entry, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+class Ledger:
+    """Appends one line a disclosure to `path`; `run` and `asker` are written into each line."""
+
+    def __init__(
+        self, path: str | Path, *, run: str = "", asker: str = "coordinator", clock: Callable[[], str] = _now
+    ) -> None:
+        self.path, self.run, self.asker, self.clock = Path(path), run, asker, clock
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        cut = self._drop_torn_tail()
+        self.head = GENESIS
+        for entry in read(self.path):
+            self.head = str(entry["hash"])
+        if cut:
+            self._append({"kind": "recovered", "bytes": len(cut), "sha256": sha256(cut).hexdigest()})
+
+    def _drop_torn_tail(self) -> bytes:
+        """A process that was killed while writing leaves half a line: cut it off, and say so in the next line."""
+        if not self.path.exists():
+            return b""
+        data = self.path.read_bytes()
+        kept = data.rfind(b"\n") + 1
+        if kept < len(data):
+            with self.path.open("r+b") as file:
+                file.truncate(kept)
+        return data[kept:]
+
+    def record(self, question: Question, answer: Answer, *, round: int | None, privacy_spent: float = 0.0) -> None:
+        """Write down what was sent in answer to `question` (or that it was refused, and why)."""
+        arrays = arrays_of(answer)
+        entry: dict[str, Any] = {
+            "kind": question.kind,
+            "round": round,
+            "answer": type(answer).__name__,
+            "shape": {name: list(a.shape) for name, a in arrays.items()},
+            "dtype": {name: str(a.dtype) for name, a in arrays.items()},
+            "bytes": size(answer),
+            "sha256": sha256(encode(answer)).hexdigest(),
+            "privacy_spent": privacy_spent,
+        }
+        if isinstance(answer, Failure):
+            entry["refused"] = answer.reason
+        self._append(entry)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        line = {"time": self.clock(), "run": self.run, "asker": self.asker, **entry, "previous": self.head}
+        line["hash"] = _hash(line)
+        with self.path.open("ab") as file:
+            file.write(json.dumps(line, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.head = line["hash"]
+
+
+def read(path: str | Path) -> Iterator[dict[str, Any]]:
+    """The ledger's lines. Raises `BadRecord` naming the line that is no JSON object, or a missing file."""
+    path = Path(path)
+    try:
+        text = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise BadRecord(f"Ledger {path} cannot be read: {error.strerror}.") from error
+    for number, raw in enumerate(text.splitlines(), start=1):
+        try:
+            entry = json.loads(raw)
+            entry["hash"]
+        except (ValueError, KeyError, TypeError):
+            raise BadRecord(f"Ledger {path}, line {number} is no ledger line: it was changed or cut.") from None
+        yield entry
+
+
+def verify(path: str | Path, *, head: str | None = None) -> int:
+    """Check the whole chain and return the number of lines.
+
+    Raises `BadRecord` naming the first line that was changed, removed or moved, and, where `head` is given (the
+    hash that the newest line must have), when lines were cut off at the end.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadRecord(f"There is no ledger at {path}.")
+    if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+        raise BadRecord(f"Ledger {path} ends in half a line: it was cut, or a process was stopped while writing.")
+    previous, number = GENESIS, 0
+    for number, entry in enumerate(read(path), start=1):
+        claimed = entry.pop("hash")
+        if _hash(entry) != claimed:
+            raise BadRecord(f"Ledger {path}, line {number} was changed: its hash does not fit its content.")
+        if entry.get("previous") != previous:
+            raise BadRecord(f"Ledger {path}, line {number} does not follow line {number - 1}: a line is missing or moved.")
+        previous = claimed
+    if head is not None and previous != head:
+        raise BadRecord(f"Ledger {path} ends after line {number}, but newer lines are known to exist: they were cut off.")
+    return number

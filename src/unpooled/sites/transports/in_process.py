@@ -1,0 +1,89 @@
+"""All sites in one process: for research, for tests, and the oracle of every other transport."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from unpooled.errors import BadData
+from unpooled.sites.payload import Stacked, size
+from unpooled.sites.questions import Answer, Question, joint_handler_of
+from unpooled.sites.schema import Schema
+from unpooled.sites.site import Site
+from unpooled.sites.traffic import Traffic
+
+
+class InProcess:
+    """A federation whose sites live in this process.
+
+    Questions pass the same door as anywhere else (policy, ledger, traffic). Where all sites get the same kind
+    of question and its handler can answer for many sites at once, one call trains them all. Answers are
+    synchronous, so a deadline never passes.
+
+    >>> from unpooled.sites.site import Site, samples
+    >>> InProcess([Site("a", samples([[0.0]], [1])), Site("b", samples([[1.0]], [0]))]).names
+    ('a', 'b')
+    """
+
+    def __init__(self, sites: Iterable[Site], *, schema: Schema | None = None) -> None:
+        self.sites = {site.name: site for site in sites}
+        self.names = tuple(self.sites)
+        self._index = {name: i for i, name in enumerate(self.names)}
+        self.traffic = Traffic(self.names)
+        self.schema = schema
+
+    @classmethod
+    def of(cls, sites: Iterable[Site], *, schema: Schema | None = None) -> InProcess:
+        """Like the constructor, but raises `BadData` for no site at all or two sites of one name."""
+        sites = list(sites)
+        if not sites:
+            raise BadData("A federation needs at least one site, got none.")
+        names = [site.name for site in sites]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise BadData(f"Two sites are called '{twice[0]}': every site needs a name of its own.")
+        return cls(sites, schema=schema)
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self.sites.values())
+
+    def __getitem__(self, name: str) -> Site:
+        return self.sites[name]
+
+    def ask(
+        self, questions: Mapping[str, Question], *, deadline: float | None = None, round: int | None = None
+    ) -> Mapping[str, Answer]:
+        """Answers of all sites asked, in the order of `questions`."""
+        if isinstance(questions, Stacked):
+            answers = self._ask_together(questions, round)
+            if answers is not None:
+                return answers
+        return {name: self._ask_one(name, question, round) for name, question in questions.items()}
+
+    def _ask_one(self, name: str, question: Question, round: int | None) -> Answer:
+        answer = self.sites[name].answer(question, round=round)
+        self.traffic.count(question.kind, self._index[name], down=size(question), up=size(answer))
+        return answer
+
+    def _ask_together(self, questions: Stacked[Question], round: int | None) -> Mapping[str, Answer] | None:
+        """One call for all sites; None where that is not possible and each must be asked by itself."""
+        kind = type(questions.template)
+        joint = joint_handler_of(kind)
+        sites = [self.sites[name] for name in questions.names]
+        if joint is None or any(s.policy.refusal(kind, s.size) for s in sites):
+            return None
+        answers = joint(sites, questions)
+        if answers is None:
+            return None
+        for site in sites:
+            if site.ledger is not None:
+                site.write_down(questions[site.name], answers[site.name], round=round)
+        whole = len(sites) == len(self.names)
+        index = slice(None) if whole else np.array([self._index[name] for name in questions.names])
+        up = answers.size_each() if isinstance(answers, Stacked) else [size(answers[n]) for n in questions.names]
+        self.traffic.count(kind.kind, index, down=questions.size_each(), up=up)
+        return answers

@@ -1,0 +1,1 @@
+"""Federated training of PyTorch models: exchanges, protocols, executors."""

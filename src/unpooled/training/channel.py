@@ -1,0 +1,105 @@
+"""The channel of one round, as the coordinator keeps it: what was pulled, what is to be delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unpooled.combine import Array
+from unpooled.errors import BadSetting
+from unpooled.training.exchange import Facts, Layers, Pull, Sites, columns_of
+
+
+@dataclass(frozen=True, eq=False)
+class Delivery:
+    """Rows of shape (k, width) for `sites`, not yet sent."""
+
+    rows: Array
+    sites: Sites
+    layers: Layers
+
+
+class RoundChannel:
+    """`held` are the announced rows; `fetch` asks for rows that were not announced."""
+
+    def __init__(
+        self,
+        round: int,
+        facts: Facts,
+        pull: Pull | None,
+        held: Array | None,
+        fetch: Callable[[Sites, Layers], Array],
+    ) -> None:
+        self.sites, self.round = facts.sites, round
+        self._facts, self._fetch = facts, fetch
+        self._known: list[Delivery] = []
+        if pull is not None and held is not None:
+            self._known.append(Delivery(held, pull.sites, pull.layers))
+        self._pushed: list[Delivery] = []
+
+    def pull(self, sites: Sites = None, layers: Layers = None) -> Array:
+        """Rows as they now stand: what the sites sent, overlaid with what was pushed in this round."""
+        for known in reversed(self._known):
+            if known.layers == layers and same_sites(known.sites, sites):
+                return known.rows
+        view, covered = self._overlay(sites, layers)
+        if not covered.all():
+            self._known.insert(0, Delivery(self._fetch(sites, layers), sites, layers))
+            view, covered = self._overlay(sites, layers)
+        view.flags.writeable = False
+        return view
+
+    def push(self, rows: Array, sites: Sites = None, layers: Layers = None) -> None:
+        """Rows (k, width) for those sites; one row (width,) goes to each of them."""
+        width = _width(layers, self._facts)
+        count = self.sites if sites is None else len(sites)
+        if rows.shape not in ((count, width), (width,)):
+            raise BadSetting(f"An exchange pushed rows of shape {rows.shape}; {count} sites need ({count}, {width}).")
+        delivery = Delivery(np.broadcast_to(rows, (count, width)), sites, layers)
+        self._pushed.append(delivery)
+        self._known.append(delivery)
+
+    def delivery(self) -> Delivery | None:
+        """All that was pushed, as one delivery; None when nothing was."""
+        if not self._pushed:
+            return None
+        last = self._pushed[-1]
+        if all(p.layers == last.layers and same_sites(p.sites, last.sites) for p in self._pushed):
+            return last
+        everyone = any(p.sites is None for p in self._pushed)
+        sites = None if everyone else np.unique(np.concatenate([p.sites for p in self._pushed if p.sites is not None]))
+        names = {n for p in self._pushed for n in (p.layers or self._facts.layers)}
+        layers = None if len(names) == len(self._facts.layers) else tuple(n for n in self._facts.layers if n in names)
+        return Delivery(self.pull(sites, layers), sites, layers)
+
+    def _overlay(self, sites: Sites, layers: Layers) -> tuple[Array, Array]:
+        """The wanted rectangle filled from all that is known, oldest first, and which cells were filled."""
+        facts = self._facts
+        dtype = self._known[0].rows.dtype if self._known else np.dtype(np.float32)
+        whole = np.zeros((self.sites, _total(facts)), dtype=dtype)
+        filled = np.zeros(whole.shape, dtype=bool)
+        for known in self._known:
+            where = _grid(known.sites, columns_of(known.layers, facts), self.sites, _total(facts))
+            whole[where], filled[where] = known.rows, True
+        where = _grid(sites, columns_of(layers, facts), self.sites, _total(facts))
+        return whole[where], filled[where]
+
+
+def _grid(sites: Sites, columns: Any, count: int, total: int) -> Any:
+    return np.ix_(np.arange(count) if sites is None else sites, np.arange(total)[columns])
+
+
+def _total(facts: Facts) -> int:
+    return max((part.stop for part in facts.layers.values()), default=0)
+
+
+def _width(layers: Layers, facts: Facts) -> int:
+    return sum(s.stop - s.start for n, s in facts.layers.items() if layers is None or n in layers)
+
+
+def same_sites(a: Sites, b: Sites) -> bool:
+    """Whether both name the same sites in the same order."""
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))

@@ -1,0 +1,183 @@
+"""The coordinator of one training run: local phases, exchanges between them, and nothing else.
+
+A local phase is one question a site. What an exchange pushed rides on the next question, and what it announced to
+pull rides on the answer, so an event costs one message each way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unpooled.combine import Array
+from unpooled.errors import Diverged
+from unpooled.sites.federation import Federation, ask_all
+from unpooled.sites.payload import Stacked
+from unpooled.sites.questions import raise_failures
+from unpooled.training.channel import Delivery, RoundChannel, same_sites
+from unpooled.training.exchange import Exchange, Facts, Layers, Pull, Sites
+from unpooled.training.layout import numpy_rows, row_of
+from unpooled.training.optimizer_state import full_layout
+from unpooled.training.questions import Begin, Begun, Train, Trained
+from unpooled.training.recipe import Recipe
+
+
+class Coordinator:
+    """Runs `exchange` over `federation` for `steps` local steps; `looks` are steps after which someone looks."""
+
+    def __init__(
+        self, federation: Federation, recipe: Recipe, exchange: Exchange, *, steps: int, look_every: int | None = None
+    ) -> None:
+        self.federation, self.recipe, self.exchange, self.steps = federation, recipe, exchange, steps
+        self.look_every = look_every or steps
+        self.layout = full_layout(recipe)
+        begun = ask_all(federation, Begin(task=recipe.describe()), Begun)
+        self.begun = begun
+        sizes = np.array([begun[name].samples for name in federation.names], dtype=np.int64)
+        layers, model_layers = self.layout.layers, self.layout.model_layers
+        self.facts = Facts(federation.names, sizes, layers, model_layers, steps, recipe.streams)
+        self.step = 0
+        self._pull: Pull | None = None
+        self._held: Array | None = None
+        self.loss = float("nan")
+        self._memory = exchange.init(self.facts)
+        start = numpy_rows(row_of(recipe.module, self.layout))
+        everyone = np.broadcast_to(start, (len(federation.names), len(start)))
+        self._pending: list[Delivery] = [Delivery(everyone, None, self.facts.model_only)]
+
+    @property
+    def done(self) -> bool:
+        """Whether all local steps were taken and exchanged."""
+        return self.step >= self.steps
+
+    def local_phase(self) -> Sites:
+        """All local steps up to the next event; returns the sites that trained. Call `exchange_models` next."""
+        active = self.exchange.active(self.step, self.facts)
+        last, pull = self._phase_end(active)
+        self._held = self._train(active, self.step, last + 1 - self.step, pull)
+        self._pull, self.step = pull, last + 1
+        return active
+
+    def exchange_models(self) -> None:
+        """The exchange that is due after the local phase, if any."""
+        if self._pull is not None:
+            self._exchange(self.step - 1, self._pull, self._held)
+        self._pull = self._held = None
+
+    def finish(self) -> None:
+        """Deliver what the last exchange pushed."""
+        self._deliver_rest(None)
+
+    def looking(self) -> bool:
+        """Whether the step just done is one to evaluate after."""
+        return self.step % self.look_every == 0 or self.step == self.steps
+
+    def _phase_end(self, active: Sites) -> tuple[int, Pull | None]:
+        """The last step of the local phase that starts now, and what is pulled after it."""
+        for t in range(self.step, self.steps):
+            pull = self.exchange.pulls(t, self.facts)
+            if pull is not None or (t + 1) % self.look_every == 0 or t + 1 == self.steps:
+                return t, pull
+            if active is not None and not np.array_equal(self.exchange.active(t + 1, self.facts), active):
+                return t, pull
+        return self.steps - 1, None
+
+    def _train(self, active: Sites, step: int, steps: int, pull: Pull | None) -> Array | None:
+        riding = self._riding(active)
+        rides = pull is not None and same_sites(pull.sites, active)
+        question = Train(
+            step=step,
+            steps=steps,
+            row=None,
+            layers=riding.layers if riding else None,
+            send=rides,
+            send_layers=pull.layers if pull is not None and rides else None,
+        )
+        answers = self._ask(question, active, riding.rows if riding else None, step)
+        losses = _field(answers, "loss")
+        if not np.isfinite(losses).all():
+            place = int(np.flatnonzero(~np.isfinite(losses))[0])
+            name = self._names(active)[place]
+            span = f"local step {step + 1}" if steps == 1 else f"local steps {step + 1} to {step + steps}"
+            raise Diverged(
+                f"The training loss at site '{name}' is {losses[place]} in {span}: lower lr, or check the data there."
+            )
+        self.loss = float(losses.mean())
+        if rides:
+            return _field(answers, "row")
+        return None if pull is None else self._fetch(pull.sites, pull.layers)
+
+    def _exchange(self, step: int, pull: Pull, held: Array | None) -> None:
+        channel = RoundChannel(step, self.facts, pull, held, self._fetch)
+        rng = self.recipe.streams.generator("exchange", step)
+        self._memory = self.exchange(channel, self._memory, rng, self.facts)
+        delivery = channel.delivery()
+        if delivery is not None:
+            self._pending.append(delivery)
+
+    def _riding(self, active: Sites) -> Delivery | None:
+        """The pending delivery that can ride on the next question; all others are delivered first."""
+        if not self._pending:
+            return None
+        last = self._pending[-1]
+        if len(self._pending) == 1 and same_sites(active, last.sites):
+            self._pending.clear()
+            return last
+        self._deliver_rest(active)
+        return None
+
+    def _deliver_rest(self, active: Sites) -> None:
+        """Deliver by a question of no steps, only to who needs it now: `active`, or everyone at the end."""
+        waiting: list[Delivery] = []
+        for delivery in self._pending:
+            sites = np.arange(self.facts.sites) if delivery.sites is None else delivery.sites
+            now = np.ones(len(sites), dtype=bool) if active is None else np.isin(sites, active)
+            if now.any():
+                question = Train(
+                    step=self.step, steps=0, row=None, layers=delivery.layers, send=False, send_layers=None
+                )
+                whole = bool(now.all()) and delivery.sites is None
+                chosen = None if whole else sites[now]
+                self._ask(question, chosen, delivery.rows if whole else delivery.rows[now], self.step)
+            if not now.all():
+                waiting.append(Delivery(delivery.rows[~now], sites[~now], delivery.layers))
+        self._pending = waiting
+
+    def _fetch(self, sites: Sites, layers: Layers) -> Array:
+        """Rows that an exchange did not announce: asked for by a question of no steps."""
+        question = Train(step=self.step, steps=0, row=None, layers=None, send=True, send_layers=layers)
+        return _field(self._ask(question, sites, None, self.step), "row")
+
+    def _ask(self, question: Train, sites: Sites, rows: Array | None, step: int) -> Any:
+        arrays = {} if rows is None else {"row": rows}
+        answers = self.federation.ask(Stacked(self._names(sites), question, arrays), round=step)
+        raise_failures_in(answers)
+        return answers
+
+    def _names(self, sites: Sites) -> tuple[str, ...]:
+        return self.facts.names if sites is None else tuple(self.facts.names[i] for i in sites)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint, taken between two rounds."""
+        pending = [{"rows": p.rows, "sites": p.sites, "layers": p.layers} for p in self._pending]
+        return {"step": self.step, "memory": self._memory, "pending": pending, "loss": self.loss}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.step, self._memory, self.loss = state["step"], state["memory"], state["loss"]
+        self._pending = [Delivery(p["rows"], p["sites"], p["layers"]) for p in state["pending"]]
+
+
+def raise_failures_in(answers: Any) -> None:
+    """`raise_failures`, at no cost for stacked answers, which hold no failure."""
+    if not isinstance(answers, Stacked):
+        raise_failures(answers)
+
+
+def _field(answers: Any, name: str) -> Array:
+    """One field of all answers, stacked."""
+    if isinstance(answers, Stacked):
+        return np.asarray(answers.arrays[name])
+    values = [getattr(answer, name) for answer in answers.values() if isinstance(answer, Trained)]
+    return np.stack(values) if name == "row" else np.array(values)

@@ -1,0 +1,75 @@
+"""Evaluates a federation in training: the aggregate and the local models, on one central test set or at the sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from unpooled.combine import Array
+from unpooled.errors import BadData
+from unpooled.sites.federation import Federation
+from unpooled.sites.questions import raise_failures
+from unpooled.sites.site import Samples
+from unpooled.training.evaluation import LOWER_IS_BETTER, Evaluated, merged, metrics, scores
+from unpooled.training.exchange import Sites
+from unpooled.training.layout import Layout
+from unpooled.training.observation import models_of
+from unpooled.training.protocols import Protocol
+from unpooled.training.questions import Evaluate
+from unpooled.training.recipe import Recipe
+
+Measured = dict[str, dict[str, float]]
+"""Metrics of `aggregate`, `local_mean` and `local_min` (the worst site)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluator:
+    """`test` is a central test set; with None, the sites in `testers` answer for their own test samples."""
+
+    recipe: Recipe
+    layout: Layout
+    test: Samples | None
+    testers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.test is None and not self.testers:
+            raise BadData("There is nothing to test on: give test=(X, y), or load the sites with a test_fraction.")
+
+    def aggregate_row(self, rows: Array, protocol: Protocol, sizes: Array) -> Array:
+        """The aggregate of these models (model columns only), as the protocol would form it."""
+        model = rows[:, : self.layout.model_width]
+        if len(model) == 1:
+            return np.array(model[0])
+        return protocol.combiner(model, sizes if protocol.weighted else None)
+
+    def local(self, federation: Federation, active: Sites) -> dict[str, Evaluated]:
+        """Each active site's own model."""
+        names = [n for i, n in enumerate(federation.names) if active is None or i in set(active.tolist())]
+        if self.test is not None:
+            rows = models_of(federation, active)[:, : self.layout.model_width]
+            return dict(zip(names, scores(self.recipe, self.layout, rows, self.test), strict=True))
+        return self._ask(federation, None, [n for n in names if n in self.testers])
+
+    def model(self, federation: Federation, row: Array) -> dict[str, Evaluated]:
+        """One model, centrally (key "") or at every site with test samples."""
+        if self.test is not None:
+            return {"": scores(self.recipe, self.layout, row[None], self.test)[0]}
+        return self._ask(federation, row, list(self.testers))
+
+    def _ask(self, federation: Federation, row: Array | None, names: list[str]) -> dict[str, Evaluated]:
+        answers = federation.ask(dict.fromkeys(names, Evaluate(row=row)))
+        raise_failures(answers)
+        return {name: cast(Evaluated, a) for name, a in answers.items()}
+
+
+def summary(aggregate: dict[str, Evaluated], local: dict[str, Evaluated]) -> Measured:
+    """The aggregate over all test samples; mean and worst of the local models."""
+    out: Measured = {"aggregate": metrics(merged(aggregate.values()))}
+    each = [metrics(result) for result in local.values()]
+    if each:
+        out["local_mean"] = {name: float(np.mean([m[name] for m in each])) for name in each[0]}
+        worst = {name: max if name in LOWER_IS_BETTER else min for name in each[0]}
+        out["local_min"] = {name: float(worst[name](m[name] for m in each)) for name in each[0]}
+    return out

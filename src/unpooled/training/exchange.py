@@ -1,0 +1,112 @@
+"""An exchange is a small program over a channel: what happens between two local phases.
+
+Each of m sites holds a row of numbers (its model). After local step t, counted from 0, an exchange may pull rows and
+push others. Exchanges are made of `unpooled.training.operators`; none sees data, and none counts traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from unpooled.combine import Array
+from unpooled.seeds import Streams
+
+Sites = np.ndarray[Any, np.dtype[np.int64]] | None
+"""Positions of sites in the federation's fixed order; None means all of them."""
+Layers = tuple[str, ...] | None
+"""Names of parts of a row; None means the whole row."""
+Memory = Any
+ALL = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a coordinator may know of a run: `sizes` (m,) as told by the sites, the parts of a row by name.
+
+    `model_layers` are the parts that make up the model; `layers` has optimizer state too, where it travels.
+    """
+
+    names: tuple[str, ...]
+    sizes: np.ndarray[Any, np.dtype[np.int64]]
+    layers: dict[str, slice]
+    model_layers: tuple[str, ...]
+    steps: int
+    streams: Streams = field(default_factory=lambda: Streams(0))
+
+    @property
+    def sites(self) -> int:
+        """m, the number of sites."""
+        return len(self.names)
+
+    @property
+    def model_only(self) -> Layers:
+        """The layers an aggregation works on: None (the whole row) unless optimizer state travels."""
+        return None if len(self.model_layers) == len(self.layers) else self.model_layers
+
+
+@dataclass(frozen=True, eq=False)
+class Pull:
+    """An announcement: these rows ride on the answers of the local phase that is about to run."""
+
+    sites: Sites = ALL
+    layers: Layers = None
+
+
+class Channel(Protocol):
+    """The coordinator's view of one round."""
+
+    sites: int
+    round: int
+
+    def pull(self, sites: Sites = ALL, layers: Layers = None) -> Array:
+        """Rows of those sites, shape (k, width). Sites are asked once a round; read only."""
+        ...
+
+    def push(self, rows: Array, sites: Sites = ALL, layers: Layers = None) -> None:
+        """What each site continues from; delivered once, with the next question. A later pull sees it."""
+        ...
+
+
+class Exchange(Protocol):
+    """A program run after a local step. `facts` are the same in each call of a run."""
+
+    def init(self, facts: Facts) -> Memory:
+        """The memory before the first step."""
+        ...
+
+    def pulls(self, round: int, facts: Facts) -> Pull | None:
+        """What it will pull after this local step, or None when it is not due."""
+        ...
+
+    def active(self, round: int, facts: Facts) -> Sites:
+        """Who trains in this step; the others are frozen."""
+        ...
+
+    def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
+        """Exchange, and return the memory for the next round."""
+        ...
+
+
+def columns_of(layers: Layers, facts: Facts) -> Any:
+    """Column numbers of those layers: a slice where they are contiguous, else an index array."""
+    if layers is None:
+        return slice(None)
+    parts = [facts.layers[name] for name in layers]
+    if all(a.stop == b.start for a, b in zip(parts[:-1], parts[1:], strict=True)):
+        return slice(parts[0].start, parts[-1].stop) if parts else slice(0, 0)
+    return np.concatenate([np.arange(p.start, p.stop) for p in parts])
+
+
+def union(pulls: Sequence[Pull | None], facts: Facts) -> Pull | None:
+    """One announcement that covers all; None when nothing is announced."""
+    due = [p for p in pulls if p is not None]
+    if not due:
+        return None
+    sites = ALL if any(p.sites is None for p in due) else np.unique(np.concatenate([p.sites for p in due]))
+    wanted = {name for p in due if p.layers is not None for name in p.layers}
+    whole = any(p.layers is None for p in due) or len(wanted) == len(facts.layers)
+    return Pull(sites, None if whole else tuple(name for name in facts.layers if name in wanted))

@@ -1,0 +1,142 @@
+"""The plain way: one module, one torch.optim optimizer and one loop a site. What a real site runs, and the oracle."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unpooled.combine import Array
+from unpooled.sites.site import Site
+from unpooled.training.batches import Batches
+from unpooled.training.exchange import Layers
+from unpooled.training.executors.base import Seats, positions
+from unpooled.training.layout import numpy_rows, row_of, write_row
+from unpooled.training.optimizer_state import StateNames, full_layout, read_state, state_names, write_state
+from unpooled.training.recipe import Recipe
+
+
+@dataclass(eq=False)
+class _Bench:
+    """One site's place of work."""
+
+    site: str
+    X: Tensor
+    y: Tensor
+    batches: Batches
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    parameters: list[Tensor]
+
+
+class ReferenceExecutor:
+    """Trains each site by itself, one after the other."""
+
+    name = "reference"
+
+    def __init__(self, recipe: Recipe, sites: Sequence[Site]) -> None:
+        self.recipe, self.seats = recipe, len(sites)
+        self.layout = full_layout(recipe)
+        self._state_names: StateNames | None = None
+        if recipe.optimizer_state == "travel":
+            self._state_names = state_names(recipe, self.layout.dtype)
+        self._benches = [self._bench(site) for site in sites]
+
+    def _bench(self, site: Site) -> _Bench:
+        data = site.require_train()
+        module = copy.deepcopy(self.recipe.module).train()
+        parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
+        batches = Batches(self.recipe.streams, site.name, len(data), self.recipe.batch_size)
+        X, y = torch.from_numpy(data.X), torch.from_numpy(data.y)
+        X = X.to(self.layout.dtype) if X.dtype.is_floating_point else X
+        y = y.to(self.layout.dtype) if y.dtype.is_floating_point else y
+        return _Bench(site.name, X, y, batches, module, self.recipe.new_optimizer(parameters), parameters)
+
+    def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:
+        model_layers = set(self.layout.model_layers)
+        named = tuple(self.layout.layers) if layers is None else layers
+        for i, row in zip(positions(seats, len(self._benches)), rows, strict=True):
+            bench, values = self._benches[i], torch.from_numpy(np.array(row, dtype=rows.dtype))
+            start = 0
+            with torch.no_grad():
+                whole = torch.zeros(self.layout.width, dtype=self.layout.dtype)
+                for name in named:
+                    part = self.layout.layers[name]
+                    whole[part] = values[start : start + part.stop - part.start].to(self.layout.dtype)
+                    start += part.stop - part.start
+            write_row(bench.module, self.layout, whole, [n for n in named if n in model_layers])
+            if self.recipe.optimizer_state == "reset":
+                bench.optimizer.state.clear()
+            elif self._state_names is not None and any(n not in model_layers for n in named):
+                write_state(bench.optimizer, bench.parameters, self._state_names, whole[self.layout.model_width :])
+
+    def train(self, seats: Seats, step: int, steps: int) -> Array:
+        losses = []
+        for i in positions(seats, len(self._benches)):
+            total = 0.0
+            for t in range(step, step + steps):
+                total += self._step(self._benches[i], t)
+            losses.append(total / max(steps, 1))
+        return np.array(losses, dtype=np.float64)
+
+    def _step(self, bench: _Bench, step: int) -> float:
+        rate = self.recipe.rate(step)
+        for group in bench.optimizer.param_groups:
+            group["lr"] = rate
+        X, y = bench.X, bench.y
+        if not bench.batches.full:
+            index = torch.from_numpy(bench.batches(step))
+            X, y = X[index], y[index]
+
+        def closure() -> Tensor:
+            bench.optimizer.zero_grad()
+            loss = self.recipe.loss(bench.module(X), y)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        with torch.enable_grad(), _layer_randomness(self.recipe.streams.torch_seed("site", bench.site, "layers", step)):
+            loss: Any = bench.optimizer.step(closure)
+        return float(loss)
+
+    def rows(self, seats: Seats, layers: Layers = None) -> Array:
+        rows = torch.stack([self._row(self._benches[i]) for i in positions(seats, len(self._benches))])
+        if layers is not None:
+            rows = torch.cat([rows[:, self.layout.layers[name]] for name in layers], dim=1)
+        out = numpy_rows(rows)
+        out.flags.writeable = False
+        return out
+
+    def _row(self, bench: _Bench) -> Tensor:
+        row = row_of(bench.module, self.layout)
+        if self._state_names is None:
+            return row
+        state = read_state(bench.optimizer, bench.parameters, self._state_names)
+        if state is None:
+            state = torch.zeros(self.layout.width - self.layout.model_width, dtype=row.dtype)
+        return torch.cat([row, state])
+
+    def state(self) -> dict[str, Any]:
+        return {b.site: {"module": b.module.state_dict(), "optimizer": b.optimizer.state_dict()} for b in self._benches}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for bench in self._benches:
+            bench.module.load_state_dict(state[bench.site]["module"])
+            bench.optimizer.load_state_dict(state[bench.site]["optimizer"])
+
+
+@contextmanager
+def _layer_randomness(seed: int) -> Iterator[None]:
+    """Layers such as dropout draw from torch's default stream: lend them a named one, and put the old one back."""
+    default = torch.default_generator
+    before = default.get_state()
+    default.set_state(torch.Generator().manual_seed(seed).get_state())
+    try:
+        yield
+    finally:
+        default.set_state(before)

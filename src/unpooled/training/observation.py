@@ -1,0 +1,55 @@
+"""What an experimenter sees in a simulation: the models at the sites, without asking.
+
+Nothing seen here is traffic, and nothing here works across machines: a protocol never uses it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unpooled.combine import Array
+from unpooled.errors import Unsupported
+from unpooled.sites.federation import Federation
+from unpooled.sites.transports.in_process import InProcess
+from unpooled.training.exchange import Sites
+from unpooled.training.executors import Executor
+
+
+def models_of(federation: Federation, sites: Sites = None) -> Array:
+    """Rows of those sites, shape (k, width), as they stand. Raises `Unsupported` on real machines."""
+    chosen = range(len(federation.names)) if sites is None else [int(i) for i in sites]
+    seats = [_simulated(federation)[federation.names[i]].state["seat"] for i in chosen]
+    executor = seats[0][0]
+    index = [seat for _, seat in seats]
+    if all(e is executor for e, _ in seats):
+        everyone = index == list(range(executor.seats))
+        return np.asarray(executor.rows(slice(None) if everyone else np.array(index)))
+    return np.concatenate([e.rows(np.array([i])) for e, i in seats])
+
+
+def executors_of(federation: Federation) -> list[Executor]:
+    """The executors at work, each once, in the order of the sites."""
+    seen: dict[int, Executor] = {}
+    for site in _simulated(federation):
+        executor = site.state["seat"][0]
+        seen.setdefault(id(executor), executor)
+    return list(seen.values())
+
+
+def executor_states(federation: Federation) -> list[dict[str, Any]]:
+    """All that the executors need to continue after a stop."""
+    return [executor.state() for executor in executors_of(federation)]
+
+
+def restore_executors(federation: Federation, states: list[dict[str, Any]]) -> None:
+    """Continue from what `executor_states` returned."""
+    for executor, state in zip(executors_of(federation), states, strict=True):
+        executor.restore(state)
+
+
+def _simulated(federation: Federation) -> InProcess:
+    if not isinstance(federation, InProcess):
+        raise Unsupported("Models at real sites cannot be looked at from outside: ask for them, or simulate.")
+    return federation

@@ -1,0 +1,67 @@
+"""What every protocol has: settings, a composed exchange, and a label for tables."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import MISSING, dataclass, fields
+from typing import ClassVar
+
+from unpooled.combine import COMBINERS, Combine, mean
+from unpooled.errors import BadSetting, did_you_mean
+from unpooled.training.exchange import Exchange
+
+
+@dataclass(frozen=True)
+class Protocol(abc.ABC):
+    """Settings of a way to learn together. Periods count local steps (one mini-batch each)."""
+
+    summary: ClassVar[str]
+    simulation_only: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def exchange(self) -> Exchange:
+        """The program that runs between local steps."""
+
+    @property
+    def combiner(self) -> Combine:
+        """How the models become one when the aggregate is evaluated."""
+        return combiner(getattr(self, "combine", "mean"))
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the aggregate weights sites by their samples."""
+        return bool(getattr(self, "weighted_by_samples", False))
+
+    @property
+    def label(self) -> str:
+        """A short name with the settings that are not defaults, such as `FedDC(1, 10)`."""
+        return label_of(self)
+
+
+def combiner(combine: str | Combine) -> Combine:
+    """A combiner from its name or itself; raises `BadSetting` for an unknown name."""
+    if callable(combine):
+        return combine
+    if combine not in COMBINERS:
+        raise BadSetting(
+            f"There is no combiner '{combine}'; there are {', '.join(COMBINERS)}.{did_you_mean(combine, COMBINERS)}"
+        )
+    return COMBINERS[combine]
+
+
+def label_of(protocol: Protocol) -> str:
+    """Required settings by position, the others by name and only where they differ from the default.
+
+    >>> from unpooled.training.protocols import FedAvg, Local
+    >>> label_of(FedAvg(10)), label_of(FedAvg(10, fraction=0.1)), label_of(Local())
+    ('FedAvg(10)', 'FedAvg(10, fraction=0.1)', 'Local')
+    """
+    words = []
+    for f in fields(protocol):
+        value = getattr(protocol, f.name)
+        text = getattr(value, "__name__", None) or f"{value}"
+        if f.default is MISSING:
+            words.append(text)
+        elif value != f.default and not (f.default == "mean" and value is mean):
+            words.append(f"{f.name}={text}")
+    return type(protocol).__name__ + (f"({', '.join(words)})" if words else "")

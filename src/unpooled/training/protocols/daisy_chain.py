@@ -1,0 +1,28 @@
+"""Daisy-chaining alone ("DC" in Kamp, Fischer and Vreeken, ICLR 2023): models hop and are never combined.
+
+Its aggregate is reported as a measurement of the simulation; the protocol itself never forms it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from unpooled import errors
+from unpooled.training.exchange import Exchange
+from unpooled.training.operators import every, permute
+from unpooled.training.protocols.base import Protocol
+
+
+@dataclass(frozen=True)
+class DaisyChain(Protocol):
+    """Every `daisy_period` local steps each model moves to another site, drawn at random."""
+
+    daisy_period: int
+    summary: ClassVar[str] = "models hop between sites and are never averaged"
+
+    def __post_init__(self) -> None:
+        errors.positive(daisy_period=self.daisy_period)
+
+    def exchange(self) -> Exchange:
+        return every(self.daisy_period, permute())

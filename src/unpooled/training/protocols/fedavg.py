@@ -1,0 +1,38 @@
+"""Federated averaging, of which periodic averaging is the case without subsampling.
+
+H. B. McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017.
+Choices: the period counts local steps (mini-batches), not epochs; the plain mean is the default, as in the papers on
+daisy-chaining, and `weighted_by_samples` gives McMahan's weights; an extra aggregation after the last step makes
+the output, so a period longer than the run is averaging at the end (Zinkevich et al., 2010).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from unpooled import errors
+from unpooled.combine import Combine
+from unpooled.training.exchange import Exchange
+from unpooled.training.operators import aggregate, every, subset
+from unpooled.training.protocols.base import Protocol
+
+
+@dataclass(frozen=True)
+class FedAvg(Protocol):
+    """Every `aggregate_period` local steps all models (or those of a `fraction` of sites) become their mean."""
+
+    aggregate_period: int
+    fraction: float = 1.0
+    weighted_by_samples: bool = False
+    combine: str | Combine = "mean"
+    summary: ClassVar[str] = "models are averaged now and then"
+
+    def __post_init__(self) -> None:
+        errors.positive(aggregate_period=self.aggregate_period)
+        errors.fraction(fraction=self.fraction)
+        _ = self.combiner
+
+    def exchange(self) -> Exchange:
+        program = every(self.aggregate_period, aggregate(self.combiner, self.weighted_by_samples), last=True)
+        return program if self.fraction == 1.0 else subset(self.fraction, program, self.aggregate_period)

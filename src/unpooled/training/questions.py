@@ -1,0 +1,183 @@
+"""The questions of training and how a site answers them: `begin`, `train`, `evaluate`, `rows`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from unpooled.combine import Array
+from unpooled.errors import BadSetting, SiteFailed
+from unpooled.sites.payload import Stacked
+from unpooled.sites.questions import Answer, Question, handles
+from unpooled.sites.site import Site
+from unpooled.training.evaluation import Evaluated, score
+from unpooled.training.executors import Choice, Executor, choose
+from unpooled.training.executors.base import Seats
+from unpooled.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun(Answer):
+    """`samples` the site trains on and `test_samples` it can be tested on; which executor it runs and why."""
+
+    samples: int
+    test_samples: int
+    executor: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begin(Question):
+    """Get ready to train. `task` describes the recipe, which must be the one installed at the site."""
+
+    task: str
+    kind: ClassVar[str] = "begin"
+    answer: ClassVar[type[Answer]] = Begun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Answer):
+    """`loss` is the mean training loss over the steps; `row` the model, where it was asked for."""
+
+    loss: float
+    row: Array | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Question):
+    """Continue from `row` (its `layers`; None means all), run local steps `step` .. `step + steps - 1`, then `send`.
+
+    With `row` None the site continues with the model it has; `send_layers` None sends the whole row.
+    """
+
+    step: int
+    steps: int
+    row: Array | None
+    layers: tuple[str, ...] | None
+    send: bool
+    send_layers: tuple[str, ...] | None
+    kind: ClassVar[str] = "train"
+    answer: ClassVar[type[Answer]] = Trained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Question):
+    """Score the model `row`, or with None the model that the site has, on the site's own test samples."""
+
+    row: Array | None
+    kind: ClassVar[str] = "evaluate"
+    answer: ClassVar[type[Answer]] = Evaluated
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandedOver(Answer):
+    """A site's training rows themselves."""
+
+    X: Array
+    y: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Question):
+    """Hand over the training rows: only the pooled baseline asks, and only policies of simulations allow it."""
+
+    kind: ClassVar[str] = "rows"
+    answer: ClassVar[type[Answer]] = HandedOver
+
+
+def install(sites: Sequence[Site], recipe: Recipe) -> None:
+    """Set up the training at sites of this process, as the person in charge of a site would."""
+    for site in sites:
+        site.state["recipe"] = recipe
+
+
+def _seat(site: Site) -> tuple[Executor, int]:
+    if "seat" not in site.state:
+        raise SiteFailed("it was asked to train before it was told to begin.")
+    executor, seat = site.state["seat"]
+    return executor, seat
+
+
+def _begin_all(sites: Sequence[Site], questions: Mapping[str, Begin]) -> dict[str, Answer] | None:
+    recipe = sites[0].state.get("recipe")
+    task = questions[sites[0].name].task
+    alike = all(s.state.get("recipe") is recipe for s in sites) and all(q.task == task for q in questions.values())
+    if recipe is None or not alike or recipe.describe() != task or any(not s.size for s in sites):
+        return None
+    choice = choose(recipe, sites)
+    for i, site in enumerate(sites):
+        site.state["seat"] = (choice.executor, i)
+    return {site.name: _begun(site, choice) for site in sites}
+
+
+@handles(Begin, together=_begin_all)
+def begin(site: Site, question: Begin) -> Begun:
+    """Make the site's own executor."""
+    site.require_train()
+    recipe = site.state.get("recipe")
+    if not isinstance(recipe, Recipe) or recipe.describe() != question.task:
+        found = recipe.describe() if isinstance(recipe, Recipe) else "none"
+        raise BadSetting(f"the recipe installed here is {found}, but {question.task} was asked for: install that one.")
+    choice = choose(recipe, [site])
+    site.state["seat"] = (choice.executor, 0)
+    return _begun(site, choice)
+
+
+def _begun(site: Site, choice: Choice) -> Begun:
+    tests = 0 if site.test is None else len(site.test)
+    return Begun(samples=site.size or 0, test_samples=tests, executor=choice.executor.name, reason=choice.reason)
+
+
+def _shared_seats(sites: Sequence[Site]) -> tuple[Executor, Seats] | None:
+    """The executor that all these sites share, and their seats in it."""
+    seats = [site.state.get("seat") for site in sites]
+    if any(s is None for s in seats) or any(s[0] is not seats[0][0] for s in seats):  # type: ignore[index]
+        return None
+    executor, index = seats[0][0], [s[1] for s in seats]  # type: ignore[index]
+    everyone = len(sites) == executor.seats and index == list(range(len(sites)))
+    return executor, slice(None) if everyone else np.array(index)
+
+
+def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping[str, Answer] | None:
+    shared = _shared_seats(sites)
+    if shared is None or not isinstance(questions, Stacked):
+        return None
+    executor, seats = shared
+    ask: Any = questions.template
+    if "row" in questions.arrays:
+        executor.load(seats, questions.arrays["row"], ask.layers)
+    arrays = {"loss": executor.train(seats, ask.step, ask.steps)}
+    if ask.send:
+        arrays["row"] = executor.rows(seats, ask.send_layers)
+    return Stacked(questions.names, Trained(loss=0.0, row=None), arrays)
+
+
+@handles(Train, together=_train_all)
+def train(site: Site, question: Train) -> Trained:
+    """Run the local steps at one site."""
+    executor, seat = _seat(site)
+    here = np.array([seat])
+    if question.row is not None:
+        executor.load(here, question.row[None], question.layers)
+    loss = float(executor.train(here, question.step, question.steps)[0])
+    return Trained(loss=loss, row=executor.rows(here, question.send_layers)[0].copy() if question.send else None)
+
+
+@handles(Evaluate)
+def evaluate(site: Site, question: Evaluate) -> Evaluated:
+    """Score on the site's own test samples."""
+    executor, seat = _seat(site)
+    if site.test is None or len(site.test) == 0:
+        raise SiteFailed("it has no test samples: load it with a test_fraction, or give a central test set.")
+    row = executor.rows(np.array([seat]))[0] if question.row is None else question.row
+    return score(executor.recipe, executor.layout, row, site.test)
+
+
+@handles(Rows)
+def rows(site: Site, question: Rows) -> HandedOver:
+    """Hand over the training rows (see `unpooled.sites.policy`)."""
+    data = site.require_train()
+    return HandedOver(X=data.X, y=data.y)

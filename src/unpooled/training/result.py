@@ -1,0 +1,84 @@
+"""What a training run leaves behind: a history, the models, per-site results and the traffic."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from unpooled.combine import Array
+from unpooled.sites.traffic import Traffic
+from unpooled.training.evaluator import Measured
+from unpooled.training.layout import Layout, write_row
+from unpooled.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HISTORY = ("step", "model", "metric", "value", "bytes", "messages")
+"""Columns of a history: local steps done, whose model, which metric, and the training traffic so far."""
+
+
+class Result:
+    """Grows while a run advances; `rows` (m, width) and `aggregate_row` (P,) are set at its end."""
+
+    def __init__(self, label: str, recipe: Recipe, layout: Layout, names: tuple[str, ...]) -> None:
+        self.label, self.recipe, self.layout, self.names = label, recipe, layout, names
+        self.history: list[tuple[int, str, str, float, int, int]] = []
+        self.per_site: dict[tuple[str, str], dict[str, float]] = {}
+        self.rows: Array | None = None
+        self.aggregate_row: Array | None = None
+        self.traffic: Traffic = Traffic(names)
+
+    def add(self, step: int, measured: Measured, total_bytes: int, messages: int, *, train_loss: float) -> None:
+        """One evaluation."""
+        for model, values in measured.items():
+            for metric, value in values.items():
+                self.history.append((step, model, metric, value, total_bytes, messages))
+        self.history.append((step, "local_mean", "train_loss", train_loss, total_bytes, messages))
+
+    def frame(self) -> pd.DataFrame:
+        """One row a step, model and metric: columns `HISTORY`. `model` is aggregate, local_mean or local_min."""
+        import pandas as pd
+
+        return pd.DataFrame(self.history, columns=list(HISTORY))
+
+    def final(self, metric: str = "accuracy", model: str = "aggregate") -> float:
+        """The last value of a metric; raises `KeyError` when it was never measured."""
+        for _, of, name, value, _, _ in reversed(self.history):
+            if (of, name) == (model, metric):
+                return value
+        raise KeyError(f"{model} {metric}")
+
+    def sites(self) -> pd.DataFrame:
+        """Final per-site results: columns site, model (aggregate or local), metric, value."""
+        import pandas as pd
+
+        rows = [
+            (site, model, metric, value)
+            for (site, model), values in self.per_site.items()
+            for metric, value in values.items()
+        ]
+        return pd.DataFrame(rows, columns=["site", "model", "metric", "value"])
+
+    @property
+    def model(self) -> nn.Module:
+        """The aggregate, ready to use (evaluation mode)."""
+        return self._module(self.aggregate_row)
+
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """The state dict of the model that each site ended with."""
+        if self.rows is None:
+            raise RuntimeError("The run has not finished.")
+        names = self.names if len(self.rows) == len(self.names) else ("pooled",)
+        return {name: self._module(row).state_dict() for name, row in zip(names, self.rows, strict=True)}
+
+    def _module(self, row: Array | None) -> nn.Module:
+        if row is None:
+            raise RuntimeError("The run has not finished.")
+        module = copy.deepcopy(self.recipe.module)
+        write_row(module, self.layout, torch.from_numpy(row.copy()), self.layout.model_layers)
+        return module.eval()

@@ -1,0 +1,228 @@
+"""Train one model over many sites with one protocol, evaluated as it goes, resumable between rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from unpooled import errors
+from unpooled.combine import Array
+from unpooled.errors import BadData, BadSetting
+from unpooled.sites.federation import Federation, ask_all
+from unpooled.sites.site import Samples, Site
+from unpooled.sites.transports.in_process import InProcess
+from unpooled.training.coordinator import Coordinator
+from unpooled.training.evaluation import metrics
+from unpooled.training.evaluator import Evaluator, summary
+from unpooled.training.exchange import Sites
+from unpooled.training.observation import executor_states, models_of, restore_executors
+from unpooled.training.protocols import Protocol
+from unpooled.training.questions import HandedOver, Rows, install
+from unpooled.training.recipe import Recipe
+from unpooled.training.result import Result
+
+TRAINING_KINDS = ("begin", "train", "rows")
+"""Question kinds whose bytes are the price of training; evaluation is counted apart."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: local steps done of `steps`, and the mean training loss of the last local phase."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+class Training:
+    """One run in progress. `advance` takes it one round further; `result` is complete when `done`.
+
+    `test` is a central test set (arrays); without it each site tests on its own test samples. Models are evaluated every
+    `evaluate_every` local steps, just before the exchange of that step: the aggregate is what the protocol would
+    make of the models then, the local models are what they have become.
+    """
+
+    def __init__(
+        self,
+        federation: InProcess,
+        recipe: Recipe,
+        protocol: Protocol,
+        *,
+        steps: int,
+        test: Samples | None = None,
+        evaluate_every: int | None = None,
+    ) -> None:
+        errors.positive(steps=steps)
+        if evaluate_every is not None:
+            errors.positive(evaluate_every=evaluate_every)
+        self.federation, self.recipe, self.protocol = federation, recipe, protocol
+        self._trained_on: Federation = federation
+        if test is None and protocol.simulation_only:
+            self._prepare_testers(federation, recipe, protocol, steps)
+        if protocol.simulation_only:
+            self._trained_on, recipe = pooled(federation, recipe)
+        install(list(self._inside), recipe)
+        look = evaluate_every or max(1, steps // 40)
+        self.coordinator = Coordinator(self._trained_on, recipe, protocol.exchange(), steps=steps, look_every=look)
+        begun = self._testers_from if protocol.simulation_only and test is None else self.coordinator.begun
+        testers = tuple(name for name, b in begun.items() if b.test_samples)
+        self.evaluator = Evaluator(recipe, self.coordinator.layout, test, testers)
+        first = next(iter(self.coordinator.begun.values()))
+        self.executor, self.executor_reason = first.executor, first.reason
+        self.result = Result(protocol.label, recipe, self.coordinator.layout, federation.names)
+
+    @property
+    def _inside(self) -> InProcess:
+        assert isinstance(self._trained_on, InProcess)
+        return self._trained_on
+
+    def _prepare_testers(self, federation: InProcess, recipe: Recipe, protocol: Protocol, steps: int) -> None:
+        """The pooled model is tested where the test samples are: at the sites, which must know the model."""
+        install(list(federation), recipe)
+        self._testers_from = Coordinator(federation, recipe, protocol.exchange(), steps=steps).begun
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps were taken."""
+        return self.coordinator.done
+
+    def advance(self) -> Progress:
+        """One local phase, the evaluation due after it, and the exchange. Raises `Diverged` for a loss of NaN."""
+        active = self.coordinator.local_phase()
+        if self.coordinator.looking():
+            self._evaluate(active)
+        self.coordinator.exchange_models()
+        if self.done:
+            self.coordinator.finish()
+            self._close(active)
+        return Progress(self.coordinator.step, self.coordinator.steps, self.coordinator.loss)
+
+    def _evaluate(self, active: Sites) -> None:
+        sizes = self.coordinator.facts.sizes if active is None else self.coordinator.facts.sizes[active]
+        row = self.evaluator.aggregate_row(models_of(self._trained_on, active), self.protocol, sizes)
+        aggregate = self.evaluator.model(self.federation, row)
+        local = {} if self.protocol.simulation_only else self.evaluator.local(self._trained_on, active)
+        cost = (self.traffic_bytes, self.traffic_messages)
+        self.result.add(self.coordinator.step, summary(aggregate, local), *cost, train_loss=self.coordinator.loss)
+        if self.done:
+            self.result.aggregate_row = row
+            self.result.per_site = {
+                **{(name, "aggregate"): metrics(e) for name, e in aggregate.items() if name},
+                **{(name, "local"): metrics(e) for name, e in local.items()},
+            }
+
+    def _close(self, active: Sites) -> None:
+        self.result.rows = np.array(models_of(self._trained_on))
+        self.result.traffic = self.federation.traffic
+
+    @property
+    def traffic_bytes(self) -> int:
+        """Bytes that training has moved so far, up and down, over all sites."""
+        return self.federation.traffic.total_bytes(*TRAINING_KINDS)
+
+    @property
+    def traffic_messages(self) -> int:
+        """Messages that training has moved so far."""
+        return self.federation.traffic.total_messages(*TRAINING_KINDS)
+
+    def state(self) -> dict[str, Any]:
+        """Everything a checkpoint needs: tensors, arrays, numbers, strings and containers of these."""
+        return {
+            "coordinator": self.coordinator.state(),
+            "executors": executor_states(self._trained_on),
+            "traffic": self.federation.traffic.state(),
+            "inner_traffic": self._trained_on.traffic.state(),
+            "history": self.result.history,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned, to the bit."""
+        self.coordinator.restore(state["coordinator"])
+        restore_executors(self._trained_on, state["executors"])
+        self._trained_on.traffic.restore(state["inner_traffic"])
+        self.federation.traffic.restore(state["traffic"])
+        self.result.history = list(state["history"])
+
+
+def pooled(federation: Federation, recipe: Recipe) -> tuple[InProcess, Recipe]:
+    """One site that holds the rows of all, and the recipe whose batch is that of all sites together.
+
+    Raises `Refused` where a site's policy keeps its rows at home, which is the default outside simulations.
+    """
+    handed = ask_all(federation, Rows(), HandedOver)
+    X = np.concatenate([h.X for h in handed.values()])
+    y = np.concatenate([h.y for h in handed.values()])
+    batch = recipe.batch_size
+    together = None if batch is None else sum(min(batch, len(h.y)) for h in handed.values())
+    return InProcess([Site("pooled", Samples(X, y))]), replace(recipe, batch_size=together)
+
+
+def run(training: Training, on_progress: Callable[[Progress], None] | None = None) -> Result:
+    """Advance to the end."""
+    while not training.done:
+        progress = training.advance()
+        if on_progress is not None:
+            on_progress(progress)
+    return training.result
+
+
+def federation_of(sites: InProcess | Iterable[Site]) -> InProcess:
+    """The sites as a federation of their own, with traffic counted from zero."""
+    chosen = list(sites)
+    if not chosen:
+        raise BadData("Training needs at least one site, got none.")
+    fresh = [replace_state(site) for site in chosen]
+    return InProcess.of(fresh)
+
+
+def replace_state(site: Site) -> Site:
+    """The same site with an empty desk: no model in training."""
+    return Site(site.name, site.train, site.test, site.policy, site.ledger)
+
+
+def initialised(model: torch.nn.Module | Callable[[], torch.nn.Module], seed: int) -> torch.nn.Module:
+    """A module with weights drawn under `seed`: made by a factory, or a copy whose layers draw anew.
+
+    Raises `BadSetting` when `model` is neither a module nor a function that makes one, or when a parameter belongs
+    to a layer without `reset_parameters`: give a factory then.
+    """
+    import copy
+
+    with seeded(seed):
+        if not isinstance(model, torch.nn.Module):
+            made = model() if callable(model) else None
+            if not isinstance(made, torch.nn.Module):
+                raise BadSetting(f"model must be a torch.nn.Module or a function that makes one, got {model!r}.")
+            return made
+        fresh = copy.deepcopy(model)
+        for name, layer in fresh.named_modules():
+            reset = getattr(layer, "reset_parameters", None)
+            if callable(reset):
+                reset()
+            elif next(layer.parameters(recurse=False), None) is not None:
+                raise BadSetting(
+                    f"Layer '{name}' ({type(layer).__name__}) cannot draw new weights for each seed: "
+                    "give a function that makes the model, or add reset_parameters()."
+                )
+    return fresh
+
+
+class seeded:  # noqa: N801
+    """Run a block on a named stream of torch's default generator, and put the old stream back."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def __enter__(self) -> None:
+        self._before = torch.default_generator.get_state()
+        torch.default_generator.set_state(torch.Generator().manual_seed(self._seed).get_state())
+
+    def __exit__(self, *_: object) -> None:
+        torch.default_generator.set_state(self._before)
+
+
+__all__ = ["Array", "Progress", "Training", "federation_of", "initialised", "pooled", "run", "seeded"]
