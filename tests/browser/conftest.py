@@ -35,13 +35,6 @@ PAGES = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-
-
 def missing(what: str) -> None:
     """Skip, or fail where a browser is required."""
     if os.environ.get("UNPOOLED_REQUIRE_BROWSER") == "1":

@@ -85,13 +85,9 @@ def test_a_constant_column_has_scale_one(value: float) -> None:
     np.testing.assert_allclose(mean, value, rtol=1e-15)
 
 
-def sklearn_features(
-    table: pd.DataFrame, numbers: list[str], texts: list[str], *, indicator: bool = False
-) -> Matrix:
+def sklearn_features(table: pd.DataFrame, numbers: list[str], texts: list[str], *, indicator: bool = False) -> Matrix:
     """What scikit-learn makes of the pooled table: numbers, then indicators, then categories."""
-    steps: list[tuple[str, Any, list[str]]] = [
-        ("n", make_pipeline(StandardScaler(), SimpleImputer()), numbers)
-    ]
+    steps: list[tuple[str, Any, list[str]]] = [("n", make_pipeline(StandardScaler(), SimpleImputer()), numbers)]
     if indicator:
         steps.append(("i", MissingIndicator(), numbers))
     if texts:
@@ -114,9 +110,7 @@ def our_features(federation: InProcess) -> Matrix:
 
 def mixed(rows: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    table = pd.DataFrame(
-        {"u": rng.normal(5, 3, rows), "v": rng.integers(0, 9, rows), "w": rng.normal(size=rows)}
-    )
+    table = pd.DataFrame({"u": rng.normal(5, 3, rows), "v": rng.integers(0, 9, rows), "w": rng.normal(size=rows)})
     table.loc[rng.random(rows) < 0.2, "u"] = np.nan
     table["c"] = pd.Series(rng.choice(["low", "mid", "high"], rows), dtype=object)
     table["d"] = pd.Series(rng.choice(["yes", "no"], rows), dtype=object)
@@ -146,10 +140,7 @@ def test_heart_disease_is_prepared_as_if_it_were_pooled(shared_data: Path) -> No
     pooled = table.sort_values("site", kind="stable").replace({"chol": {0: np.nan}})
     for name in ("cp", "thal"):
         pooled[name] = (
-            pooled[name]
-            .map(lambda v: None if np.isnan(v) else str(int(v)))
-            .astype(object)
-            .replace({np.nan: None})
+            pooled[name].map(lambda v: None if np.isnan(v) else str(int(v))).astype(object).replace({np.nan: None})
         )
     expected = sklearn_features(pooled, numbers, ["cp", "thal"], indicator=True)
     assert federation.schema is not None

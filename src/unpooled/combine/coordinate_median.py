@@ -20,4 +20,4 @@ def coordinate_median(rows: Array, weights: Array | None = None) -> Array:
     order = np.argsort(rows, axis=0, kind="stable")
     share = np.cumsum(np.asarray(weights, dtype=np.float64)[order], axis=0)
     half = (share >= share[-1] / 2).argmax(axis=0)
-    return np.take_along_axis(rows, order, axis=0)[half, np.arange(rows.shape[1])]
+    return np.asarray(np.take_along_axis(rows, order, axis=0)[half, np.arange(rows.shape[1])])

@@ -23,8 +23,8 @@ def mean(rows: Array, weights: Array | None = None) -> Array:
     [0.5, 2.5]
     """
     if weights is None:
-        return rows.mean(axis=0, dtype=np.float64).astype(rows.dtype)
+        return np.asarray(rows.mean(axis=0, dtype=np.float64).astype(rows.dtype))
     share = np.asarray(weights, dtype=np.float64)
     if share.shape != (len(rows),) or (share < 0).any() or not share.sum() > 0:
         raise BadSetting(f"{len(rows)} models need as many weights, none below 0 and one above it; got {weights!r}.")
-    return np.einsum("k,kp->p", share / share.sum(), rows, dtype=np.float64).astype(rows.dtype)
+    return np.asarray(np.einsum("k,kp->p", share / share.sum(), rows, dtype=np.float64).astype(rows.dtype))

@@ -44,9 +44,7 @@ def worst_site(table: pd.DataFrame, words: Metric) -> pd.Series[Any]:
     return table.iloc[int(np.argmin(means) if words.higher_is_better else np.argmax(means))]
 
 
-def _a_row_a_site(
-    table: pd.DataFrame, names: list[str], shown: list[Method], words: Metric, width: float
-) -> Figure:
+def _a_row_a_site(table: pd.DataFrame, names: list[str], shown: list[Method], words: Metric, width: float) -> Figure:
     narrow = style.is_narrow(width)
     figure = style.new_figure(width, 1.5 + (0.2 + 0.16 * max(len(shown), 2)) * max(len(names), 1))
     ax = figure.subplots()
@@ -61,9 +59,7 @@ def _a_row_a_site(
                 mean, half = float(rows[name].mean), float(rows[name].half_width)
                 if np.isfinite(half):
                     ax.errorbar(mean, y + offset, xerr=half, color=method.look.light, lw=1.4, capsize=2.5)
-                ax.plot(
-                    mean, y + offset, ls="", marker=method.look.marker, color=method.look.light, markersize=6
-                )
+                ax.plot(mean, y + offset, ls="", marker=method.look.marker, color=method.look.light, markersize=6)
                 if name == worst:
                     _ring(ax, mean, y + offset)
     for y in range(1, len(names)):
@@ -72,9 +68,7 @@ def _a_row_a_site(
     return _finish(figure, ax, len(names), table, shown, words)
 
 
-def _a_row_a_method(
-    table: pd.DataFrame, names: list[str], shown: list[Method], words: Metric, width: float
-) -> Figure:
+def _a_row_a_method(table: pd.DataFrame, names: list[str], shown: list[Method], words: Metric, width: float) -> Figure:
     narrow = style.is_narrow(width)
     figure = style.new_figure(width, 1.5 + 0.72 * max(len(shown), 1))
     ax = figure.subplots()

@@ -19,9 +19,7 @@ MOST_NAMED = 24
 """Up to this many sites have a named bar; beyond, bars stand side by side without names."""
 
 
-def holdings(
-    sites: Sequence[Mapping[str, Any]], *, row_word: str = "rows", width: float = style.WIDE
-) -> Figure:
+def holdings(sites: Sequence[Mapping[str, Any]], *, row_word: str = "rows", width: float = style.WIDE) -> Figure:
     """Stacked counts of training rows by class, one bar a site, the site with most rows first.
 
     `sites` is the list `data.sites` of a record (`name`, `samples`, `classes`: label -> count; empty for a
@@ -33,18 +31,14 @@ def holdings(
     narrow, named = style.is_narrow(width), len(table) <= MOST_NAMED
     colors = class_colors(len(table.columns))
     with style.styled():
-        figure = style.new_figure(
-            width, (1.2 + 0.34 * max(len(table), 2)) if named else (3.4 if narrow else 3.2)
-        )
+        figure = style.new_figure(width, (1.2 + 0.34 * max(len(table), 2)) if named else (3.4 if narrow else 3.2))
         ax = figure.subplots()
         (_lying if named else _standing)(ax, table, colors, narrow)
         (ax.set_xlabel if named else ax.set_ylabel)(f"{row_word} for training")
         if not named:
             ax.set_xlabel(f"{len(table)} sites, the one with most {row_word} first")
         if len(table.columns) > 1:
-            handles = [
-                Patch(color=c, label=shorten(str(k), 24)) for c, k in zip(colors, table.columns, strict=True)
-            ]
+            handles = [Patch(color=c, label=shorten(str(k), 24)) for c, k in zip(colors, table.columns, strict=True)]
             columns = style.columns_that_fit([str(patch.get_label()) for patch in handles], width, 3)
             figure.legend(
                 handles=handles, title="class", alignment="left", loc="outside upper left", ncols=columns,

@@ -92,16 +92,12 @@ def methods(protocols: Iterable[Mapping[str, Any]]) -> dict[str, Method]:
         label = str(row["label"])
         if label in found:
             continue
-        kind = (
-            str(row.get("kind") or label.partition("(")[0]).strip().lower().replace("_", "").replace("-", "")
-        )
+        kind = str(row.get("kind") or label.partition("(")[0]).strip().lower().replace("_", "").replace("-", "")
         look = RESERVED.get(kind)
         if look is None:
             lap, place = divmod(others, len(LOOKS))
             look, others = LOOKS[place], others + 1
-            look = (
-                look if lap == 0 else Look(look.slot, look.light, look.dark, LOOKS[place - lap].marker, "-.")
-            )
+            look = look if lap == 0 else Look(look.slot, look.light, look.dark, LOOKS[place - lap].marker, "-.")
         found[label] = Method(label, kind, bool(row.get("simulation_only", kind == "pooled")), look)
     return found
 

@@ -89,9 +89,7 @@ def band_note(seeds: Iterable[object], what: str = "Bands") -> str:
 def method_legend(figure: Figure, chosen: Sequence[Method], *, line: bool = True) -> None:
     """Names of methods above the axes, where they cover no data."""
     handles = [
-        Line2D(
-            [], [], color=m.look.light, marker=m.look.marker, ls=m.look.dash if line else "", label=m.shown
-        )
+        Line2D([], [], color=m.look.light, marker=m.look.marker, ls=m.look.dash if line else "", label=m.shown)
         for m in chosen
     ]
     length = 2.2 if line else 1.0
@@ -141,18 +139,13 @@ def bytes_axis(ax: Axes) -> None:
     """A logarithmic x axis whose ticks are bytes with units."""
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(numticks=6))
-    ax.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: bytes_text(value).replace(".00", "").replace(".0", ""))
-    )
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: bytes_text(value).replace(".00", "").replace(".0", "")))
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def wrap(text: str, limit: int, lines: int = 2) -> str:
     """At most `lines` lines of about `limit` characters."""
-    return (
-        "\n".join(textwrap.wrap(text, limit, max_lines=lines, placeholder=" …", break_long_words=True))
-        or text
-    )
+    return "\n".join(textwrap.wrap(text, limit, max_lines=lines, placeholder=" …", break_long_words=True)) or text
 
 
 def present(frame: pd.DataFrame, methods: Any) -> list[Method]:

@@ -73,9 +73,7 @@ def curve_table(history: pd.DataFrame, metric: str, model: str) -> pd.DataFrame:
     """Results on the way: `protocol`, `step`, `mean`, `half_width`, `seeds`, `bytes` (mean over seeds)."""
     chosen = history[(history["metric"] == metric) & (history["model"] == model)]
     table = _intervals(chosen, ["protocol", "step"])
-    table["bytes"] = (
-        chosen.groupby(["protocol", "step"], sort=False, observed=True)["bytes"].mean().to_numpy()
-    )
+    table["bytes"] = chosen.groupby(["protocol", "step"], sort=False, observed=True)["bytes"].mean().to_numpy()
     return table.sort_values("step", kind="stable").reset_index(drop=True)
 
 
@@ -91,11 +89,7 @@ def result_values(history: pd.DataFrame, metric: str, methods: Methods | None = 
     for label, group in values.groupby("protocol", sort=False, observed=True):
         wanted = methods[str(label)].result_model if str(label) in methods else "aggregate"
         present = set(group["model"])
-        model = (
-            wanted
-            if wanted in present
-            else next((m for m in ("aggregate", "local_mean") if m in present), None)
-        )
+        model = wanted if wanted in present else next((m for m in ("aggregate", "local_mean") if m in present), None)
         kept.append(group[group["model"] == model])
     return pd.concat(kept, ignore_index=True) if kept else values
 
@@ -135,11 +129,7 @@ def site_table(sites: pd.DataFrame, metric: str, methods: Methods | None = None)
     methods = methods_of(chosen["protocol"]) if methods is None else methods
     kept = []
     for label, group in chosen.groupby("protocol", sort=False, observed=True):
-        wanted = (
-            "local"
-            if str(label) in methods and methods[str(label)].result_model != "aggregate"
-            else "aggregate"
-        )
+        wanted = "local" if str(label) in methods and methods[str(label)].result_model != "aggregate" else "aggregate"
         present = list(dict.fromkeys(group["model"]))
         kept.append(group[group["model"] == (wanted if wanted in present else present[0])])
     by, sizes = ["protocol", "site", "model"], ["samples", "test_samples"]
@@ -167,9 +157,7 @@ def traffic_table(traffic: pd.DataFrame) -> pd.DataFrame:
 def traffic_by_kind(traffic: pd.DataFrame) -> pd.DataFrame:
     """As `traffic_table`, for each kind of question: `kind`, `protocol`, then the same columns."""
     columns = list(DIRECTIONS)
-    by_site = (
-        traffic.groupby(["kind", "protocol", "site"], sort=False, observed=True)[columns].mean().reset_index()
-    )
+    by_site = traffic.groupby(["kind", "protocol", "site"], sort=False, observed=True)[columns].mean().reset_index()
     return _spread(by_site, ["kind", "protocol"])
 
 
@@ -190,9 +178,7 @@ def class_counts(sites: list[Mapping[str, Any]], most: int = 10) -> pd.DataFrame
         return pd.DataFrame({"rows": [int(site["samples"]) for site in sites]}, index=names)
     labels = sorted(labels, key=_natural)
     counts = [{str(k): int(v) for k, v in (site.get("classes") or {}).items()} for site in sites]
-    table = pd.DataFrame(
-        [[row.get(label, 0) for label in labels] for row in counts], index=names, columns=labels
-    )
+    table = pd.DataFrame([[row.get(label, 0) for label in labels] for row in counts], index=names, columns=labels)
     if len(labels) > most:
         kept = set(table.sum().sort_values(ascending=False, kind="stable").index[: most - 1])
         rest = [label for label in labels if label not in kept]

@@ -12,9 +12,7 @@ from unpooled.figures.looks import Methods, methods_of
 from unpooled.figures.words import bytes_text
 
 
-def traffic_by_site(
-    traffic: pd.DataFrame, *, methods: Methods | None = None, width: float = style.WIDE
-) -> Figure:
+def traffic_by_site(traffic: pd.DataFrame, *, methods: Methods | None = None, width: float = style.WIDE) -> Figure:
     """Bytes that each site sent (filled) and received (hollow) in one run of each protocol.
 
     `traffic` has the columns of a record's `traffic.parquet`; all kinds of question count. A line joins the

@@ -46,11 +46,7 @@ class Metric:
             text = f"{value:.1f}"
         else:
             greatest = max(abs(value), abs(like) if math.isfinite(like) else 0.0)
-            text = (
-                significant(value)
-                if greatest >= 1e6 or 0 < greatest < 1e-3
-                else f"{value:.{_decimals(greatest)}f}"
-            )
+            text = significant(value) if greatest >= 1e6 or 0 < greatest < 1e-3 else f"{value:.{_decimals(greatest)}f}"
         text = text if float(text) else text.lstrip("-")
         if signed and float(text) > 0:
             text = f"+{text}"

@@ -85,8 +85,7 @@ class AnswerWriter:
         self.values = summary.result_values(record.history, record.result.main_metric, methods)
         self.finals = summary.final_table(record.history, record.result.main_metric)
         self.results = {
-            str(label): summary.interval(group["value"])
-            for label, group in self.values.groupby("protocol", sort=False)
+            str(label): summary.interval(group["value"]) for label, group in self.values.groupby("protocol", sort=False)
         }
         self.subject = self._subject()
 
@@ -118,9 +117,7 @@ class AnswerWriter:
         if not self.results:
             return "Nothing finished in this run, so there is no result yet."
         told = "; ".join(f"{self.methods[label].shown}: {self.shown(label)}" for label in self.results)
-        return (
-            f"No method that works across {self.words.sites} finished. Measured {self.metric.words}: {told}."
-        )
+        return f"No method that works across {self.words.sites} finished. Measured {self.metric.words}: {told}."
 
     def _lead(self, subject: str) -> str:
         held = holders(self.result.data, self.words)
@@ -144,9 +141,7 @@ class AnswerWriter:
         return compared(found, str(row["verdict"]), self.metric)
 
     def _against(self, label: str) -> str:
-        return (
-            f"{self.subject} against {label} ({self.shown(label)}): {self.compare(str(self.subject), label)}."
-        )
+        return f"{self.subject} against {label} ({self.shown(label)}): {self.compare(str(self.subject), label)}."
 
     def _alone(self) -> tuple[str, list[str]]:
         alone = [label for label in self.results if self.methods[label].alone]
@@ -154,18 +149,14 @@ class AnswerWriter:
         worst = self.finals[self.finals["protocol"].isin(alone) & (self.finals["model"] == "local_min")]
         if len(worst):
             mean, half = float(worst["mean"].iloc[0]), float(worst["half_width"].iloc[0])
-            told.append(
-                f"Trained alone, the worst {self.words.site} reaches {self.metric.interval(mean, half)}."
-            )
+            told.append(f"Trained alone, the worst {self.words.site} reaches {self.metric.interval(mean, half)}.")
         return f"Against each {self.words.site} alone", told
 
     def _others(self) -> tuple[str, list[str]]:
         others = [
             label
             for label in self.results
-            if label != self.subject
-            and not self.methods[label].alone
-            and not self.methods[label].simulation_only
+            if label != self.subject and not self.methods[label].alone and not self.methods[label].simulation_only
         ]
         return "Against other methods", [self._against(label) for label in others]
 
@@ -197,9 +188,7 @@ class AnswerWriter:
             who = ", ".join(dict.fromkeys(map(str, with_rows["protocol"])))
             told = [f"Rows of data left their {site} under {who}."]
         elif unknown:
-            told = [
-                f"The record does not say what answers to {', '.join(unknown)} hold: nothing is claimed here."
-            ]
+            told = [f"The record does not say what answers to {', '.join(unknown)} hold: nothing is claimed here."]
         else:
             told = [f"No row of data left a {site}; what did is listed under “What left each {site}”."]
         apart = self.traffic[~self.traffic["protocol"].isin(allowed) & self.traffic["kind"].isin(ROW_KINDS)]

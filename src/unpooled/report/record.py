@@ -61,9 +61,7 @@ def _object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadRecord(
-            f"{path} is no valid JSON: it was cut or changed ({_one_line(error)}). {RUN_AGAIN}"
-        ) from error
+        raise BadRecord(f"{path} is no valid JSON: it was cut or changed ({_one_line(error)}). {RUN_AGAIN}") from error
     if not isinstance(value, dict):
         raise BadRecord(f"{path} holds no JSON object. {RUN_AGAIN}")
     return value

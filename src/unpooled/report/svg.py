@@ -41,10 +41,7 @@ def svg(figure: Figure, name: str, title: str, description: str) -> str:
             if child.tag in (f"{SVG}metadata", f"{SVG}style"):
                 parent.remove(child)
     used = {
-        match
-        for node in root.iter()
-        for value in node.attrib.values()
-        for match in re.findall(r"#([\w.]+)", value)
+        match for node in root.iter() for value in node.attrib.values() for match in re.findall(r"#([\w.]+)", value)
     }
     for node in root.iter():
         _clean(node, name, used)
@@ -86,9 +83,7 @@ def _clean(node: ET.Element, name: str, used: set[str]) -> None:
             node.set(key, value.replace("url(#", f"url(#{name}-"))
         elif key == "style":
             value = re.sub(r"font-family:[^;]*;?\s*", "", value)
-            node.set(
-                key, re.sub(r"#[0-9a-f]{6}", lambda m: THEMED.get(m[0].lower(), m[0]), value, flags=re.I)
-            )
+            node.set(key, re.sub(r"#[0-9a-f]{6}", lambda m: THEMED.get(m[0].lower(), m[0]), value, flags=re.I))
         elif key in ("d", "x", "y", "transform", "points"):
             node.set(key, re.sub(r"-?\d+\.\d+", _rounded, " ".join(value.split())))
     if node.tag != f"{SVG}text" and node.text and not node.text.strip():

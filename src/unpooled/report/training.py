@@ -79,10 +79,7 @@ def training_page(record: Record, anchor: str, peers: Sequence[Record]) -> Secti
 def _looks(run: TrainingRecord, peers: Sequence[Record]) -> Methods:
     """Looks drawn from one list over all runs of the page, then only this run's methods in its own order."""
     rows = [
-        row
-        for peer in peers
-        if peer.result["family"] == "training"
-        for row in TrainingRecord(peer).result.protocols
+        row for peer in peers if peer.result["family"] == "training" for row in TrainingRecord(peer).result.protocols
     ]
     everywhere = methods(asdict(row) for row in rows)
     here = methods(asdict(row) for row in run.result.protocols)
@@ -108,8 +105,7 @@ def _facts(run: TrainingRecord, answer: AnswerWriter) -> list[tuple[str, str]]:
         ("Measured on", where),
         (
             "Model",
-            f"{result.model.kind}, {count_text(result.model.parameters)} parameters, "
-            f"{bytes_text(result.model.bytes)}",
+            f"{result.model.kind}, {count_text(result.model.parameters)} parameters, {bytes_text(result.model.bytes)}",
         ),
         ("Training", f"{count_text(result.steps)} local steps at every {words.site}"),
         ("Seeds", f"{len(seeds)} ({', '.join(map(str, seeds))})"),

@@ -120,9 +120,7 @@ class TrainingRecord:
             where = ".".join(str(part) for part in first["loc"])
             raise BadRecord(f"{path}, at '{where}': {first['msg'].lower()}. {RUN_AGAIN}") from error
         self.record = record
-        self.finished = {
-            (cell.protocol, cell.seed) for cell in self.result.cells if cell.status == "finished"
-        }
+        self.finished = {(cell.protocol, cell.seed) for cell in self.result.cells if cell.status == "finished"}
 
     @property
     def unfinished(self) -> list[Cell]:
@@ -157,8 +155,6 @@ class TrainingRecord:
         labels = frame["protocol"].astype(str)
         unknown = sorted(set(labels) - {row.label for row in self.result.protocols})
         if unknown:
-            raise BadRecord(
-                f"{path} has results of {unknown[0]!r}, which result.json does not list. {RUN_AGAIN}"
-            )
+            raise BadRecord(f"{path} has results of {unknown[0]!r}, which result.json does not list. {RUN_AGAIN}")
         keep = [cell in self.finished for cell in zip(labels, frame["seed"], strict=True)]
         return frame.assign(protocol=labels)[keep].reset_index(drop=True)

@@ -53,9 +53,7 @@ def comparison_table(run: TrainingRecord, methods: Methods, answer: AnswerWriter
         seeds = answer.results[label].seeds if label in answer.results else 0
         row += [_difference(answer, label), Cell(str(seeds))]
         sent: Any = traffic.get(label)
-        row += (
-            [Cell(count_text(sent.up_messages)), Cell(bytes_text(sent.up_bytes))] if sent else [NOTHING] * 2
-        )
+        row += [Cell(count_text(sent.up_messages)), Cell(bytes_text(sent.up_bytes))] if sent else [NOTHING] * 2
         row += [Cell(bytes_text(sent.down_bytes)) if sent else NOTHING]
         rows.append(row)
     return Table(
@@ -92,12 +90,9 @@ def metrics_table(run: TrainingRecord, methods: Methods) -> Table:
     for name in names:
         values = summary.result_values(run.history, name, methods)
         found = {
-            str(label): summary.interval(group["value"])
-            for label, group in values.groupby("protocol", sort=False)
+            str(label): summary.interval(group["value"]) for label, group in values.groupby("protocol", sort=False)
         }
-        columns[name] = {
-            k: metric_called(name).interval(v.mean, v.half_width, unit=False) for k, v in found.items()
-        }
+        columns[name] = {k: metric_called(name).interval(v.mean, v.half_width, unit=False) for k, v in found.items()}
     rows = [
         [method_cell(method), *(Cell(columns[name].get(label, "–")) for name in names)]
         for label, method in methods.items()
@@ -105,9 +100,7 @@ def metrics_table(run: TrainingRecord, methods: Methods) -> Table:
     heads = [f"{metric_called(n).axis} ({metric_called(n).direction})" for n in names]
     caption = "Other metrics, mean ± 95 % interval over seeds."
     columns_shown = ["Method", *heads]
-    return Table(
-        "metrics", caption, columns_shown, rows if names else [], numbers=_all_but_first(columns_shown)
-    )
+    return Table("metrics", caption, columns_shown, rows if names else [], numbers=_all_but_first(columns_shown))
 
 
 def sites_table(run: TrainingRecord, methods: Methods, site_word: str) -> Table:
@@ -133,26 +126,20 @@ def sites_table(run: TrainingRecord, methods: Methods, site_word: str) -> Table:
     }
     heads = [f"{m.shown}{', ' + kinds[m.label] if kinds[m.label] else ''}" for m in shown]
     columns = [site_word.capitalize(), "Training rows", *(["Test rows"] if tested else []), *heads]
-    caption = (
-        f"{capital(metric.axis)} at each {site_word}, mean ± 95 % interval over seeds; {metric.direction}."
-    )
+    caption = f"{capital(metric.axis)} at each {site_word}, mean ± 95 % interval over seeds; {metric.direction}."
     return Table("sites", caption, columns, rows, numbers=_all_but_first(columns), tall=len(rows) > 15)
 
 
 def _site_cell(row: Any, worst: bool, metric: Metric) -> Cell:
     if row is None:
         return NOTHING
-    return Cell(
-        metric.interval(row.mean, row.half_width, unit=False), strong=worst, aside="worst" if worst else ""
-    )
+    return Cell(metric.interval(row.mean, row.half_width, unit=False), strong=worst, aside="worst" if worst else "")
 
 
 def holdings_table(run: TrainingRecord, site_word: str) -> Table:
     """Rows of each site, by class."""
     sites = run.result.data.sites
-    counts = summary.class_counts(
-        [{"name": s.name, "samples": s.samples, "classes": s.classes} for s in sites]
-    )
+    counts = summary.class_counts([{"name": s.name, "samples": s.samples, "classes": s.classes} for s in sites])
     named = list(counts.columns) if any(site.classes for site in sites) else []
     tested = any(site.test_samples for site in sites)
     rows = [
@@ -203,10 +190,7 @@ def left_table(run: TrainingRecord, methods: Methods, site_word: str) -> Table:
 def cells_table(run: TrainingRecord, methods: Methods) -> Table:
     """How many seeds of each method finished, how long they took, and what ran them."""
     frame = pd.DataFrame(
-        [
-            (c.protocol, c.status == "finished", c.seconds, c.executor, c.executor_reason)
-            for c in run.result.cells
-        ],
+        [(c.protocol, c.status == "finished", c.seconds, c.executor, c.executor_reason) for c in run.result.cells],
         columns=["protocol", "finished", "seconds", "executor", "reason"],
     )
     rows = []
@@ -240,6 +224,4 @@ def settings_text(run: TrainingRecord, label: str) -> str:
 
 def pairs_table(name: str, caption: str, columns: tuple[str, str], pairs: Mapping[str, Any]) -> Table:
     """Names and values, such as the environment."""
-    return Table(
-        name, caption, columns, [[Cell(str(k)), Cell(str(v))] for k, v in pairs.items()], tall=len(pairs) > 15
-    )
+    return Table(name, caption, columns, [[Cell(str(k)), Cell(str(v))] for k, v in pairs.items()], tall=len(pairs) > 15)

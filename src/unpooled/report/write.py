@@ -23,9 +23,7 @@ def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -
     `BadSetting` where `out` cannot be written; an older page at `out` stays as it was then.
     """
     if not folders:
-        raise BadSetting(
-            "A report needs at least one run's folder. `unpooled runs` lists the runs there are."
-        )
+        raise BadSetting("A report needs at least one run's folder. `unpooled runs` lists the runs there are.")
     records = [read_record(folder) for folder in folders]
     sections = [_section(record, f"run-{number}", records) for number, record in enumerate(records, start=1)]
     page = render(
@@ -64,7 +62,5 @@ def _write(out: Path, page: str) -> Path:
         os.replace(beside, out)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise BadSetting(
-            f"Cannot write the report to {out} ({error.strerror}). Choose another place."
-        ) from error
+        raise BadSetting(f"Cannot write the report to {out} ({error.strerror}). Choose another place.") from error
     return out

@@ -116,8 +116,12 @@ def verify(path: str | Path, *, head: str | None = None) -> int:
         if _hash(entry) != claimed:
             raise BadRecord(f"Ledger {path}, line {number} was changed: its hash does not fit its content.")
         if entry.get("previous") != previous:
-            raise BadRecord(f"Ledger {path}, line {number} does not follow line {number - 1}: a line is missing or moved.")
+            raise BadRecord(
+                f"Ledger {path}, line {number} does not follow line {number - 1}: a line is missing or moved."
+            )
         previous = claimed
     if head is not None and previous != head:
-        raise BadRecord(f"Ledger {path} ends after line {number}, but newer lines are known to exist: they were cut off.")
+        raise BadRecord(
+            f"Ledger {path} ends after line {number}, but newer lines are known to exist: they were cut off."
+        )
     return number

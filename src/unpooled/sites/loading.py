@@ -62,9 +62,7 @@ def load_sites(
     sites, default = read_sites(source, site=site, image_size=image_size)
     if target is None and default is None:
         table = sites[0].state["table"]
-        raise BadSetting(
-            f"target= must name the column to predict; the columns are {', '.join(table.columns)}."
-        )
+        raise BadSetting(f"target= must name the column to predict; the columns are {', '.join(table.columns)}.")
     federation = InProcess.of(sites)
     federation.schema = prepare(
         federation,
@@ -100,9 +98,7 @@ def read_sites(
         path = Path(source)
         if not path.exists():
             near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise BadData(
-                f"There is no file or folder '{path}'.{did_you_mean(path.name, near)} Check the path."
-            )
+            raise BadData(f"There is no file or folder '{path}'.{did_you_mean(path.name, near)} Check the path.")
         if path.is_dir():
             tables, default = _from_folder(path, image_size)
         else:
@@ -110,13 +106,10 @@ def read_sites(
     elif hasattr(source, "columns"):
         return _by_site(from_frame(source), site, "the table"), None
     else:
-        raise BadSetting(
-            f"source is a {type(source).__name__}: give a path, a DataFrame, or a dict from site to data."
-        )
+        raise BadSetting(f"source is a {type(source).__name__}: give a path, a DataFrame, or a dict from site to data.")
     if site is not None:
         raise BadSetting(
-            f"site='{site}' is for one table with a site column; here each site has its own data: "
-            "leave it out."
+            f"site='{site}' is for one table with a site column; here each site has its own data: leave it out."
         )
     return [Site(name, state={"table": table}) for name, table in tables.items()], default
 
@@ -137,9 +130,7 @@ def read_table(path: Path) -> Table:
         raise
     except UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadData(
-            f"{path} cannot be read as {kind} ({reason}): write the file again, or take it away."
-        ) from error
+        raise BadData(f"{path} cannot be read as {kind} ({reason}): write the file again, or take it away.") from error
 
 
 def from_frame(frame: Any) -> Table:
@@ -209,13 +200,9 @@ def _from_arrays(arrays: Mapping[str, Array], where: str) -> Table:
     lengths = {name: len(a) if a.ndim else 0 for name, a in arrays.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name}: {n}" for name, n in lengths.items())
-        raise BadData(
-            f"{where}: the arrays hold different numbers of rows ({found}): they must be the same rows."
-        )
+        raise BadData(f"{where}: the arrays hold different numbers of rows ({found}): they must be the same rows.")
     if len(blocks) > 1:
-        raise BadData(
-            f"{where}: '{blocks[0]}' and '{blocks[1]}' both hold images or the like: keep one of them."
-        )
+        raise BadData(f"{where}: '{blocks[0]}' and '{blocks[1]}' both hold images or the like: keep one of them.")
     for name, array in arrays.items():
         if array.ndim == 1:
             columns[name] = array if array.dtype.kind in "biuf" else array.astype(object)
@@ -225,10 +212,7 @@ def _from_arrays(arrays: Mapping[str, Array], where: str) -> Table:
 
 
 def _from_arrays_2d(array: Array) -> list[Array]:
-    return [
-        array[:, j] if array.dtype.kind in "biuf" else array[:, j].astype(object)
-        for j in range(array.shape[1])
-    ]
+    return [array[:, j] if array.dtype.kind in "biuf" else array[:, j].astype(object) for j in range(array.shape[1])]
 
 
 def _block(array: Array) -> Array:
@@ -254,18 +238,13 @@ def _from_mapping(source: Mapping[str, Any]) -> tuple[dict[str, Table], str | No
         elif isinstance(value, tuple) and len(value) == 2:
             X, y = np.asarray(value[0]), np.asarray(value[1])
             if X.ndim < 2 or y.ndim != 1:
-                raise BadData(
-                    f"Site '{name}': X has shape {X.shape} and y {y.shape}; (n, ...) and (n,) are needed."
-                )
+                raise BadData(f"Site '{name}': X has shape {X.shape} and y {y.shape}; (n, ...) and (n,) are needed.")
             table = _from_arrays({"x": X, "y": y}, f"Site '{name}'")
-            columns = {
-                k.replace("x[", "x").rstrip("]") if k != "y" else k: v for k, v in table.columns.items()
-            }
+            columns = {k.replace("x[", "x").rstrip("]") if k != "y" else k: v for k, v in table.columns.items()}
             tables[name] = Table(columns, table.block)
         else:
             raise BadData(
-                f"Site '{name}' holds a {type(value).__name__}: give a DataFrame, or a tuple (X, y) "
-                "of arrays."
+                f"Site '{name}' holds a {type(value).__name__}: give a DataFrame, or a tuple (X, y) of arrays."
             )
     return tables, default
 
@@ -310,9 +289,7 @@ def _read_images(folder: Path, image_size: tuple[int, int] | None) -> Table:
             with Image.open(path) as file:
                 image = file.convert("L" if file.mode in ("1", "L", "LA", "I", "I;16") else "RGB")
         except (*UNREADABLE, SyntaxError) as error:
-            raise BadData(
-                f"{path} cannot be read as an image: write the file again, or take it away."
-            ) from error
+            raise BadData(f"{path} cannot be read as an image: write the file again, or take it away.") from error
         images.append(image if image_size is None else image.resize((image_size[1], image_size[0])))
     for path, image in zip(paths, images, strict=True):
         if image.size != images[0].size:
@@ -341,9 +318,7 @@ def _by_site(table: Table, site: str | None, where: str) -> list[Site]:
     cells = table.texts(site)
     nameless = [i + 1 for i, cell in enumerate(cells) if cell is None]
     if nameless:
-        raise BadData(
-            f"Column '{site}' of {where} names no site in row {nameless[0]}: name it, or take the row out."
-        )
+        raise BadData(f"Column '{site}' of {where} names no site in row {nameless[0]}: name it, or take the row out.")
     sites = []
     for name in in_order(cells):
         rows = np.flatnonzero(cells == name)

@@ -57,7 +57,9 @@ def encode(message: Question | Answer) -> bytes:
     if isinstance(message, Question):
         header["kind"] = message.kind
     # One metadata key only: safetensors writes several in an order that changes from call to call.
-    return safetensors.numpy.save(dict(sorted(arrays.items())), metadata={"message": json.dumps(header, sort_keys=True)})
+    return safetensors.numpy.save(
+        dict(sorted(arrays.items())), metadata={"message": json.dumps(header, sort_keys=True)}
+    )
 
 
 def decode(data: bytes, *, answer_to: type[Question] | None = None) -> Question | Answer:

@@ -98,16 +98,12 @@ def encode(table: Table, columns: Sequence[Column]) -> Array:
         if column.type == "number":
             values = table.numbers(column.name)
             gone = np.isnan(values)
-            filled = np.where(
-                gone, column.impute if isinstance(column.impute, float) else column.mean, values
-            )
+            filled = np.where(gone, column.impute if isinstance(column.impute, float) else column.mean, values)
             features.append((filled - column.mean) / column.scale)
             if column.indicator:
                 features.append(gone.astype(np.float64))
         else:
-            cells = np.array(
-                [column.impute if c is None else c for c in table.texts(column.name)], dtype=object
-            )
+            cells = np.array([column.impute if c is None else c for c in table.texts(column.name)], dtype=object)
             features.extend((cells == level).astype(np.float64) for level in column.categories)
     return np.array(features, dtype=np.float64).reshape(len(features), len(table)).T
 
@@ -223,19 +219,14 @@ def _agreed_names(answers: Mapping[str, ColumnsAnswer], drop: tuple[str, ...]) -
     """The columns that all sites have, in the order of the site whose name comes first."""
     every = sorted({name for answer in answers.values() for name in answer.names})
     _known(every, drop=[d for d in drop if not any(name.startswith(f"{d}[") for name in every)])
-    kept = {
-        s: tuple(n for n in a.names if n not in drop and n.split("[")[0] not in drop)
-        for s, a in answers.items()
-    }
+    kept = {s: tuple(n for n in a.names if n not in drop and n.split("[")[0] not in drop) for s, a in answers.items()}
     sets = [frozenset(names) for names in kept.values()]
     usual = max(sets, key=lambda names: (sets.count(names), sorted(names)))
     like = next(site for site, names in kept.items() if frozenset(names) == usual)
     for site in sorted(kept):
         lacks, extra = sorted(usual - set(kept[site])), sorted(set(kept[site]) - usual)
         if lacks or extra:
-            found = [f"lacks column {_quoted(lacks)}"] * bool(lacks) + [
-                f"has in excess {_quoted(extra)}"
-            ] * bool(extra)
+            found = [f"lacks column {_quoted(lacks)}"] * bool(lacks) + [f"has in excess {_quoted(extra)}"] * bool(extra)
             raise BadData(
                 f"Site '{site}' {' and '.join(found)}, compared with site '{like}': rename the "
                 "columns there, or leave "
@@ -245,9 +236,7 @@ def _agreed_names(answers: Mapping[str, ColumnsAnswer], drop: tuple[str, ...]) -
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:5]) + (
-        f" and {len(names) - 5} more" if len(names) > 5 else ""
-    )
+    return ", ".join(f"'{name}'" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _agreed_types(
@@ -280,9 +269,7 @@ def _conflict(federation: Federation, name: str, said: Mapping[str, str], missin
     answer = federation.ask({site: Columns(missing=missing, examples_of=(name,))})[site]
     cell = answer.examples[0][1] if isinstance(answer, ColumnsAnswer) and answer.examples else "a cell"
     like = (
-        "the column's other cells"
-        if said[site] == "mixed"
-        else f"site '{min(s for s in said if said[s] in NUMBERS)}'"
+        "the column's other cells" if said[site] == "mixed" else f"site '{min(s for s in said if said[s] in NUMBERS)}'"
     )
     kind = "True/False" if said[site] == "bool" else "text"
     return BadData(
@@ -294,9 +281,7 @@ def _conflict(federation: Federation, name: str, said: Mapping[str, str], missin
 def _classes(federation: Federation, target: Target, kind: str, task: str, missing: Missing) -> bool:
     """Whether the target is a class; raises `BadData` where the task does not fit the column."""
     if kind == "empty":
-        raise BadData(
-            f"The target '{target.column}' is missing in every row at every site: choose another column."
-        )
+        raise BadData(f"The target '{target.column}' is missing in every row at every site: choose another column.")
     if kind == "category" and (task == "regression" or target.test not in ("", "==", "!=")):
         raise BadData(
             f"The target '{target.column}' is text where numbers belong: use it as a class, or with == or !=."
@@ -305,8 +290,7 @@ def _classes(federation: Federation, target: Target, kind: str, task: str, missi
         return bool(target.test) or task != "regression"
     return (
         kind == "integer"
-        and federated_levels(federation, (target,), limit=MOST_CLASSES, part="all", missing=missing)[0]
-        is not None
+        and federated_levels(federation, (target,), limit=MOST_CLASSES, part="all", missing=missing)[0] is not None
     )
 
 
@@ -317,9 +301,7 @@ def _class_texts(target: Target, levels: Levels | None, limit: int) -> tuple[str
             "raise max_categories."
         )
     if len(levels.values) < 2:
-        raise BadData(
-            f"All training rows are of one class, {_quoted(levels.values)}: two at least are needed."
-        )
+        raise BadData(f"All training rows are of one class, {_quoted(levels.values)}: two at least are needed.")
     return target.levels or levels.values
 
 
@@ -334,9 +316,7 @@ def _category_columns(names: Sequence[str], found: Sequence[Levels | None], limi
             )
         if levels.values:
             own = (MISSING_LEVEL,) if levels.missing else ()
-            made[name] = Column(
-                name, "category", (*levels.values, *own), impute=MISSING_LEVEL if own else None
-            )
+            made[name] = Column(name, "category", (*levels.values, *own), impute=MISSING_LEVEL if own else None)
     return made
 
 
@@ -351,18 +331,14 @@ def _number_columns(
     return made
 
 
-def _shape(
-    answers: Mapping[str, ColumnsAnswer], columns: Sequence[Column]
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _shape(answers: Mapping[str, ColumnsAnswer], columns: Sequence[Column]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Shape of a sample, and names of features (none for images)."""
     shapes = {site: answer.shape for site, answer in sorted(answers.items())}
     features = tuple(feature for column in columns for feature in column.features)
     usual = next(iter(shapes.values()))
     if usual is None and not any(shapes.values()):
         if not features:
-            raise BadData(
-                "No feature is left: every column is the target, the group, dropped, or missing everywhere."
-            )
+            raise BadData("No feature is left: every column is the target, the group, dropped, or missing everywhere.")
         return (len(features),), features
     if columns:
         raise BadData(
@@ -396,12 +372,8 @@ def _warnings(
         elif name not in made:
             found.append(f"Column '{name}' is missing in every training row: it was left out.")
         elif empty:
-            found.append(
-                f"Column '{name}' is missing entirely at {_quoted(empty)}: the federated value stands in."
-            )
+            found.append(f"Column '{name}' is missing entirely at {_quoted(empty)}: the federated value stands in.")
     for site, part in parts.items():
         if part.unlabelled:
-            found.append(
-                f"Site '{site}': {part.unlabelled} rows without a value of '{target}' were left out."
-            )
+            found.append(f"Site '{site}': {part.unlabelled} rows without a value of '{target}' were left out.")
     return tuple(found)

@@ -46,9 +46,7 @@ def in_order(values: Iterable[str]) -> tuple[str, ...]:
     """Distinct values sorted as numbers when all are numbers ("9" before "10"), else as text."""
     distinct = sorted(set(values))
     numbers = {v: number(v) for v in distinct}
-    return tuple(
-        sorted(distinct, key=lambda v: (numbers[v] or 0.0, v)) if None not in numbers.values() else distinct
-    )
+    return tuple(sorted(distinct, key=lambda v: (numbers[v] or 0.0, v)) if None not in numbers.values() else distinct)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +93,7 @@ class Table:
             parsed = [number(cell) for cell in cells]
             wrong = [i for i, v in enumerate(parsed) if v is None and text(cells[i]) is not None]
             if wrong:
-                raise BadData(
-                    f"column '{name}' holds text where numbers belong: {self.cell(name, wrong[0])}."
-                )
+                raise BadData(f"column '{name}' holds text where numbers belong: {self.cell(name, wrong[0])}.")
             values = np.array([np.nan if v is None else v for v in parsed], dtype=np.float64)
         if np.isinf(values).any():
             raise BadData(
@@ -109,9 +105,7 @@ class Table:
 
     def cell(self, name: str, i: int) -> str:
         """A cell for a message, such as "'abc' in row 3"."""
-        return (
-            f"'{str(self.columns[name][i])[:40]}' in row {i + 1 if self.rows is None else int(self.rows[i])}"
-        )
+        return f"'{str(self.columns[name][i])[:40]}' in row {i + 1 if self.rows is None else int(self.rows[i])}"
 
     def type_of(self, name: str) -> str:
         """`empty`, `bool`, `integer`, `number`, `text`, or `mixed` (numbers and text)."""

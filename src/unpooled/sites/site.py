@@ -42,7 +42,9 @@ def samples(X: Any, y: Any) -> Samples:
         features = np.ascontiguousarray(features, dtype=np.float64 if features.dtype == np.float64 else np.float32)
     target = np.asarray(y)
     if target.dtype.kind not in "buif":
-        raise BadData(f"y holds {target.dtype} where class numbers or target values belong: number the classes 0, 1, ...")
+        raise BadData(
+            f"y holds {target.dtype} where class numbers or target values belong: number the classes 0, 1, ..."
+        )
     for name, values in (("X", features), ("y", target)):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])

@@ -92,9 +92,7 @@ def _classes(job: _Job) -> list[Array]:
     pools, _ = _pools(job)
     many = len(pools)
     if job.classes_per_site > many:
-        raise BadSetting(
-            f"classes_per_site={job.classes_per_site}, but y has {many} classes: use at most {many}."
-        )
+        raise BadSetting(f"classes_per_site={job.classes_per_site}, but y has {many} classes: use at most {many}.")
     wanted = np.zeros((job.sites, many), dtype=int)
     for i, size in enumerate(job.sizes.tolist()):
         picked = job.rng.choice(many, job.classes_per_site, replace=False)
@@ -115,9 +113,7 @@ def _classes(job: _Job) -> list[Array]:
             )
     ends = wanted.cumsum(axis=0)
     starts = ends - wanted
-    return [
-        np.concatenate([p[starts[i, c] : ends[i, c]] for c, p in enumerate(pools)]) for i in range(job.sites)
-    ]
+    return [np.concatenate([p[starts[i, c] : ends[i, c]] for c, p in enumerate(pools)]) for i in range(job.sites)]
 
 
 WAYS: dict[str, tuple[Callable[[_Job], list[Array]], tuple[str, ...]]] = {
@@ -168,9 +164,7 @@ def split(
         names = tuple(f"site-{i:0{width}}" for i in range(sites))
         each = _samples_each(samples, sites, len(pooled))
         labels = None if classes is None else pooled.y
-        job = _Job(
-            len(pooled), labels, names, each, rng, alpha or 0.5, classes_per_site or 2, exponent or 1.0
-        )
+        job = _Job(len(pooled), labels, names, each, rng, alpha or 0.5, classes_per_site or 2, exponent or 1.0)
         parts = WAYS[how][0](job)
     schema = Schema(
         features=tuple(f"x{i}" for i in range(pooled.X.shape[1])) if pooled.X.ndim == 2 else (),
@@ -181,10 +175,7 @@ def split(
     shared = None if test is None else _test_set(test, schema, pooled)
     rows = [np.sort(part) for part in parts]
     return InProcess.of(
-        [
-            Site(name, Samples(pooled.X[part], pooled.y[part]), shared)
-            for name, part in zip(names, rows, strict=True)
-        ],
+        [Site(name, Samples(pooled.X[part], pooled.y[part]), shared) for name, part in zip(names, rows, strict=True)],
         schema=schema,
     )
 
@@ -214,12 +205,8 @@ def train_test_rows(
     allow."""
     if not 0.0 <= test_fraction < 1.0:
         raise BadSetting(f"test_fraction must be at least 0 and below 1, got {test_fraction!r}.")
-    strata = (
-        np.zeros(n, dtype=int) if labels is None else np.unique(np.asarray(labels), return_inverse=True)[1]
-    )
-    units = (
-        np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
-    )
+    strata = np.zeros(n, dtype=int) if labels is None else np.unique(np.asarray(labels), return_inverse=True)[1]
+    units = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
     size = np.bincount(units, minlength=1)
     table = np.zeros((len(size), int(strata.max(initial=0)) + 1), dtype=int)
     np.add.at(table, (units, strata), 1)
@@ -244,25 +231,19 @@ def train_test_rows(
 
 def _check(how: str, given: dict[str, Any]) -> None:
     if how not in WAYS:
-        raise BadSetting(
-            f"There is no way to split called '{how}', only {', '.join(WAYS)}.{did_you_mean(how, WAYS)}"
-        )
+        raise BadSetting(f"There is no way to split called '{how}', only {', '.join(WAYS)}.{did_you_mean(how, WAYS)}")
     for name, value in given.items():
         if value is None:
             continue
         if name not in WAYS[how][1]:
             owner = next(way for way, (_, settings) in WAYS.items() if name in settings)
-            raise BadSetting(
-                f"{name} is a setting of how='{owner}', not of how='{how}': leave it out, or change how."
-            )
+            raise BadSetting(f"{name} is a setting of how='{owner}', not of how='{how}': leave it out, or change how.")
         if name in ("alpha", "exponent") and not (isinstance(value, (int, float)) and value > 0):
             raise BadSetting(f"{name} must be a number above 0, got {value!r}.")
     if given["classes_per_site"] is not None:
         positive(classes_per_site=given["classes_per_site"])
     if how == "natural" and given["by"] is None:
-        raise BadSetting(
-            "how='natural' needs by=, an array that tells for each row which site it belongs to."
-        )
+        raise BadSetting("how='natural' needs by=, an array that tells for each row which site it belongs to.")
 
 
 def _samples_each(wanted: Any, sites: int, rows: int) -> tuple[int, ...] | None:
@@ -275,15 +256,9 @@ def _samples_each(wanted: Any, sites: int, rows: int) -> tuple[int, ...] | None:
     for n in each:
         positive(samples=n)
     if len(each) != sites:
-        raise BadSetting(
-            f"samples names {len(each)} sizes for {sites} sites: give one number, or one for each site."
-        )
+        raise BadSetting(f"samples names {len(each)} sizes for {sites} sites: give one number, or one for each site.")
     if sum(each) > rows:
-        alike = (
-            f"{sites} sites x {each[0]} samples"
-            if len(set(each)) == 1
-            else f"{sites} sites with these samples"
-        )
+        alike = f"{sites} sites x {each[0]} samples" if len(set(each)) == 1 else f"{sites} sites with these samples"
         raise BadSetting(f"{alike} need {sum(each)} rows, got {rows}: use fewer sites or samples.")
     return each
 
@@ -295,9 +270,7 @@ def _natural(
     if len(cells) != rows:
         raise BadData(f"by holds {len(cells)} rows and X {rows}: they must be the same rows.")
     if "" in cells:
-        raise BadData(
-            f"by names no site for row {cells.tolist().index('') + 1}: leave the row out, or name its site."
-        )
+        raise BadData(f"by names no site for row {cells.tolist().index('') + 1}: leave the row out, or name its site.")
     names = in_order(cells.tolist())
     if sites not in (None, len(names)):
         raise BadSetting(f"by names {len(names)} sites, but sites={sites}: leave sites out.")
@@ -339,9 +312,7 @@ def _test_set(test: tuple[Any, Any], schema: Schema, pooled: Samples) -> Samples
 def _pools(job: _Job) -> tuple[list[Array], Array]:
     """Shuffled row indices of each class, and the classes' frequencies."""
     if job.labels is None:
-        raise BadSetting(
-            "This way to split needs classes, but y is a regression target: use how='iid' or 'zipf'."
-        )
+        raise BadSetting("This way to split needs classes, but y is a regression target: use how='iid' or 'zipf'.")
     pools = [job.rng.permutation(np.flatnonzero(job.labels == c)) for c in range(int(job.labels.max()) + 1)]
     return pools, np.bincount(job.labels) / len(job.labels)
 

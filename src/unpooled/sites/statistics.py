@@ -254,9 +254,7 @@ class FederatedMoments:
     scale: Array
 
 
-def federated_moments(
-    federation: Federation, columns: tuple[str, ...], *, missing: Missing = ()
-) -> FederatedMoments:
+def federated_moments(federation: Federation, columns: tuple[str, ...], *, missing: Missing = ()) -> FederatedMoments:
     """Mean and scale of all sites' cells together, in two rounds: sums, then sums of squares about the mean.
 
     The second round also corrects the rounding of the first, so that the result equals the pooled one to
@@ -268,15 +266,11 @@ def federated_moments(
     counts = np.sum([answer.counts for answer in first], axis=0)
     n = np.maximum(counts, 1)
     center = _exact_sum([answer.sums for answer in first]) / n
-    second = ask_all(
-        federation, Moments(columns=columns, center=center, missing=missing), MomentsAnswer
-    ).values()
+    second = ask_all(federation, Moments(columns=columns, center=center, missing=missing), MomentsAnswer).values()
     shift = _exact_sum([answer.sums for answer in second]) / n
     variance = _exact_sum([answer.squares for answer in second]) / n - shift**2
     mean = center + shift
-    constant = (
-        variance <= (np.finfo(np.float64).eps * mean) ** 2
-    )  # a spread that float64 cannot hold at this mean
+    constant = variance <= (np.finfo(np.float64).eps * mean) ** 2  # a spread that float64 cannot hold at this mean
     scale = np.where(constant, 1.0, np.sqrt(np.maximum(variance, 0.0)))
     return FederatedMoments(counts, np.where(counts > 0, mean, np.nan), scale)
 
@@ -309,14 +303,10 @@ def answer_describe(site: Site, question: Describe) -> DescribeAnswer:
     """Counts of a prepared site."""
     train, test = site.require_train(), 0 if site.test is None else len(site.test)
     if train.y.dtype.kind == "f":
-        return DescribeAnswer(
-            train=len(train), test=test, classes=None, mean=float(train.y.mean(dtype=np.float64))
-        )
+        return DescribeAnswer(train=len(train), test=test, classes=None, mean=float(train.y.mean(dtype=np.float64)))
     numbers, counts = np.unique(train.y, return_counts=True)
     if numbers[0] < 0 or numbers[-1] >= 100_000:
-        raise BadData(
-            f"class numbers run from {numbers[0]} to {numbers[-1]}: number the classes 0, 1, 2, ..."
-        )
+        raise BadData(f"class numbers run from {numbers[0]} to {numbers[-1]}: number the classes 0, 1, 2, ...")
     classes = np.zeros(int(numbers[-1]) + 1, dtype=np.int64)
     classes[numbers] = counts
     return DescribeAnswer(train=len(train), test=test, classes=classes, mean=None)

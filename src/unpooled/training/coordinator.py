@@ -27,7 +27,13 @@ class Coordinator:
     """Runs `exchange` over `federation` for `steps` local steps; `looks` are steps after which someone looks."""
 
     def __init__(
-        self, federation: Federation, recipe: Recipe, exchange: Exchange, *, steps: int, look_every: int | None = None
+        self,
+        federation: Federation,
+        recipe: Recipe,
+        exchange: Exchange,
+        *,
+        steps: int,
+        look_every: int | None = None,
     ) -> None:
         self.federation, self.recipe, self.exchange, self.steps = federation, recipe, exchange, steps
         self.look_every = look_every or steps
@@ -79,7 +85,7 @@ class Coordinator:
             pull = self.exchange.pulls(t, self.facts)
             if pull is not None or (t + 1) % self.look_every == 0 or t + 1 == self.steps:
                 return t, pull
-            if active is not None and not np.array_equal(self.exchange.active(t + 1, self.facts), active):
+            if not same_sites(self.exchange.active(t + 1, self.facts), active):
                 return t, pull
         return self.steps - 1, None
 

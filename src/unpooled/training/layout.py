@@ -104,7 +104,7 @@ def write_row(module: nn.Module, layout: Layout, row: Tensor, layers: Iterable[s
 
 def unflatten(row: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
     """Views of `row` (shape (sum of sizes,)) as named tensors."""
-    parts = row.split([prod(s) for s in shapes.values()])
+    parts = torch.split(row, [prod(s) for s in shapes.values()])
     return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
 

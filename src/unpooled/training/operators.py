@@ -44,7 +44,7 @@ class Nothing(_Stateless):
 
 
 @dataclass(frozen=True)
-class permute(_Stateless):  # noqa: N801  (operators read as verbs)
+class permute(_Stateless):
     """Daisy-chaining: site pi(i) receives the model of site i, pi uniform over all m! permutations.
 
     A model stays where it is with probability 1/m, and each call draws afresh (FedDC, Algorithm 1).
@@ -57,7 +57,7 @@ class permute(_Stateless):  # noqa: N801  (operators read as verbs)
 
 
 @dataclass(frozen=True)
-class aggregate(_Stateless):  # noqa: N801
+class aggregate(_Stateless):
     """All sites continue from one combined model; optimizer state that travels is left alone.
 
     `weighted` weights each site by its number of training samples (McMahan et al., AISTATS 2017).
@@ -76,7 +76,7 @@ class aggregate(_Stateless):  # noqa: N801
 
 
 @dataclass(frozen=True)
-class every(_Stateless):  # noqa: N801
+class every(_Stateless):
     """Do `exchange` after local steps period-1, 2*period-1, ... (t mod period = period-1).
 
     With `last`, also after the run's very last step, so that the output is an aggregate.
@@ -119,7 +119,7 @@ class _Several:
         return partial[0] if partial else ALL
 
 
-class chain(_Several):  # noqa: N801
+class chain(_Several):
     """Do each exchange that is due, in this order; each sees what the one before it pushed."""
 
     def __init__(self, *exchanges: Exchange) -> None:
@@ -133,7 +133,7 @@ class chain(_Several):  # noqa: N801
         return [e(channel, m, rng, facts) if d else m for e, m, d in zip(self.exchanges, memory, due, strict=True)]
 
 
-class first(_Several):  # noqa: N801
+class first(_Several):
     """Do only the first exchange that is due: the earlier one has priority."""
 
     def __init__(self, *exchanges: Exchange) -> None:
@@ -150,11 +150,14 @@ class first(_Several):  # noqa: N801
         i = self._due(channel.round, facts)
         if i is None:
             return memory
-        return [e(channel, m, rng, facts) if j == i else m for j, (e, m) in enumerate(zip(self.exchanges, memory, strict=True))]
+        return [
+            e(channel, m, rng, facts) if j == i else m
+            for j, (e, m) in enumerate(zip(self.exchanges, memory, strict=True))
+        ]
 
 
 @dataclass(frozen=True)
-class only(_Stateless):  # noqa: N801
+class only(_Stateless):
     """Do `exchange` on some layers of the row alone; the rest of each model stays at its site.
 
     `layers` are names of parameters ("0.weight"), prefixes of them ("0"), or a function of a name.
@@ -223,7 +226,7 @@ class _LayerView:
 
 
 @dataclass(frozen=True)
-class subset(_Stateless):  # noqa: N801
+class subset(_Stateless):
     """Train and exchange only among max(1, round(fraction * m)) sites, drawn anew every `period` local steps.
 
     What the active sites hand on in a period's last step is what the next period's sites start from; sites that

@@ -79,7 +79,9 @@ def read_state(optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], n
     return torch.cat([*parts, torch.tensor(single, dtype=dtype)]) if parts or single else torch.zeros(0, dtype=dtype)
 
 
-def write_state(optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], names: StateNames, flat: Tensor) -> None:
+def write_state(
+    optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], names: StateNames, flat: Tensor
+) -> None:
     """The reverse of `read_state`."""
     start = 0
     fresh: dict[Tensor, dict[str, Any]] = {p: {} for p in parameters}

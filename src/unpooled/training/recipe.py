@@ -32,7 +32,11 @@ def _squared(output: Tensor, target: Tensor) -> Tensor:
     return functional.mse_loss(output.reshape(target.shape), target)
 
 
-LOSSES: dict[str, Loss] = {"cross_entropy": functional.cross_entropy, "binary_cross_entropy": _binary, "mse": _squared}
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": functional.cross_entropy,
+    "binary_cross_entropy": _binary,
+    "mse": _squared,
+}
 """Losses by the name that configs use; each is the mean over the batch."""
 OPTIMIZERS: dict[str, OptimizerFactory] = {
     name.lower(): cls
@@ -102,10 +106,10 @@ def recipe(
     **optimizer_settings: Any,
 ) -> Recipe:
     """A checked `Recipe`; raises `BadSetting` that names what was found and what is possible."""
-    if isinstance(loss, str):
-        loss = _choose("loss", loss, LOSSES)
-    if isinstance(optimizer, str):
-        optimizer = _choose("optimizer", optimizer.lower(), OPTIMIZERS)
+    loss_function: Loss = _choose("loss", loss, LOSSES) if isinstance(loss, str) else loss
+    factory: OptimizerFactory = (
+        _choose("optimizer", optimizer.lower(), OPTIMIZERS) if isinstance(optimizer, str) else optimizer
+    )
     if batch_size is not None:
         errors.positive(batch_size=batch_size)
     if not callable(lr) and not lr > 0:
@@ -114,8 +118,8 @@ def recipe(
     _choose("buffers", buffers, dict.fromkeys(("travel", "stay")))
     _choose("executor", executor, dict.fromkeys(("auto", "reference", "vectorised")))
     if optimizer_settings:
-        optimizer = functools.partial(optimizer, **optimizer_settings)
-    made = Recipe(module, loss, optimizer, lr, batch_size, optimizer_state, buffers, executor, Streams(seed))
+        factory = functools.partial(factory, **optimizer_settings)
+    made = Recipe(module, loss_function, factory, lr, batch_size, optimizer_state, buffers, executor, Streams(seed))
     try:
         made.new_optimizer([torch.zeros(1, requires_grad=True)])
     except (TypeError, ValueError) as error:

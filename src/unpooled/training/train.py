@@ -211,7 +211,7 @@ def initialised(model: torch.nn.Module | Callable[[], torch.nn.Module], seed: in
     return fresh
 
 
-class seeded:  # noqa: N801
+class seeded:
     """Run a block on a named stream of torch's default generator, and put the old stream back."""
 
     def __init__(self, seed: int) -> None:

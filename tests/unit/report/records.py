@@ -145,9 +145,7 @@ def write_record(folder: Path, plan: Plan = Plan()) -> Path:
     environment = {"unpooled": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "numpy": "2.4.6"}
     environment |= {"platform": "Linux-6.1-x86_64", "cores": 2, "threads": 2}
     (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
-    (folder / "result.json").write_text(
-        json.dumps(_result(plan, rng, status), ensure_ascii=False), encoding="utf-8"
-    )
+    (folder / "result.json").write_text(json.dumps(_result(plan, rng, status), ensure_ascii=False), encoding="utf-8")
     return folder
 
 
@@ -274,9 +272,7 @@ def _result(plan: Plan, rng: np.random.Generator, status: dict[tuple[str, int], 
         "started": "2025-03-01T10:00:00+00:00",
         "seconds": 41.7,
         "warnings": list(plan.warnings),
-        "error": "FedDC(1, 10), seed 4: stopped by the user; `unpooled resume` continues it."
-        if status
-        else None,
+        "error": "FedDC(1, 10), seed 4: stopped by the user; `unpooled resume` continues it." if status else None,
         "protocols": [
             {
                 "label": made.label,

@@ -273,9 +273,7 @@ def test_unknown_names_come_with_the_near_one() -> None:
 
 
 def test_what_is_lacking_in_the_call_is_said() -> None:
-    with pytest.raises(
-        BadSetting, match="target= must name the column to predict; the columns are age, sex, ill"
-    ):
+    with pytest.raises(BadSetting, match="target= must name the column to predict; the columns are age, sex, ill"):
         load_sites(two())
     with pytest.raises(BadSetting, match="site= must name the column"):
         load_sites(BERLIN, target="ill")
@@ -311,9 +309,7 @@ def test_heart_disease_loads_in_one_call(shared_data: Path) -> None:
     assert ill == {"cleveland": 139, "hungary": 106, "long_beach_va": 149, "switzerland": 115}  # its README
     assert federation.schema is not None
     assert federation.schema.classes == ("num <= 0", "num > 0")
-    assert any(
-        "'chol' is missing entirely at 'switzerland'" in warning for warning in federation.schema.warnings
-    )
+    assert any("'chol' is missing entirely at 'switzerland'" in warning for warning in federation.schema.warnings)
 
 
 def test_patients_of_parkinsons_are_sites_in_numeric_order(shared_data: Path) -> None:

@@ -73,9 +73,7 @@ def test_a_text_target_can_be_compared_for_equality_only() -> None:
 
 
 def test_the_task_is_inferred_and_can_be_said() -> None:
-    numbers = pd.DataFrame(
-        {"v": np.arange(30.0), "few": np.arange(30) % 20, "many": np.arange(30) % 21, "half": 0.5}
-    )
+    numbers = pd.DataFrame({"v": np.arange(30.0), "few": np.arange(30) % 20, "many": np.arange(30) % 21, "half": 0.5})
     numbers["half"] += np.arange(30) % 2
     keep = {"drop": ["few", "many", "half"]}
 
@@ -142,15 +140,11 @@ def test_groups_stay_on_one_side_and_are_no_feature(shared_data: Path) -> None:
     file = np.load(shared_data / "brain-mri" / "brain_mri_128.npz")
     thumbnail = file["images"][:, ::16, ::16].reshape(253, -1).astype(float)
     table = pd.DataFrame(thumbnail).assign(y=file["labels"], g=file["group"], s=file["group"] % 3)
-    federation = load_sites(
-        table.assign(n=range(253)), target="y", site="s", group="g", test_fraction=0.3, scale=False
-    )
+    federation = load_sites(table.assign(n=range(253)), target="y", site="s", group="g", test_fraction=0.3, scale=False)
     assert schema(federation).features[-2:] == ("63", "n")
     for site in federation:
         assert site.test is not None
-        sides = [
-            set(table["g"].iloc[part.X[:, -1].astype(int)]) for part in (site.require_train(), site.test)
-        ]
+        sides = [set(table["g"].iloc[part.X[:, -1].astype(int)]) for part in (site.require_train(), site.test)]
         assert not sides[0] & sides[1]
         assert len(site.test) == pytest.approx(0.3 * (len(site.test) + len(site.require_train())), abs=2)
 
@@ -198,9 +192,7 @@ def test_a_site_that_comes_later_gets_the_same_plan() -> None:
         join(v=[5.0], c=["q"], y=["o"])
     with pytest.raises(BadData, match="Site 'late': it has no column 'v', only c, y"):
         join(c=["q"], y=["m"])
-    with pytest.raises(
-        BadData, match="Site 'late': column 'v' holds text where numbers belong: 'five' in row 1"
-    ):
+    with pytest.raises(BadData, match="Site 'late': column 'v' holds text where numbers belong: 'five' in row 1"):
         join(v=["five"], c=["q"], y=["m"])
 
 
@@ -247,6 +239,4 @@ def test_features_keep_their_order_whatever_the_order_of_sites_and_columns() -> 
     ]
     assert schema(federations[0]) == schema(federations[1])
     assert schema(federations[0]).features == ("b", "a=x", "a=y")
-    np.testing.assert_array_equal(
-        federations[0]["p"].require_train().X, federations[0]["q"].require_train().X
-    )
+    np.testing.assert_array_equal(federations[0]["p"].require_train().X, federations[0]["q"].require_train().X)

@@ -98,9 +98,7 @@ def test_dirichlet_skew_falls_with_alpha(seed: int) -> None:
 
     def largest_share(alpha: float) -> float:
         federation = split(big, y, sites=20, samples=100, how="dirichlet", alpha=alpha, seed=seed)
-        return float(
-            np.mean([np.bincount(s.require_train().y, minlength=10).max() / 100 for s in federation])
-        )
+        return float(np.mean([np.bincount(s.require_train().y, minlength=10).max() / 100 for s in federation]))
 
     shares = [largest_share(alpha) for alpha in (0.001, 0.1, 1.0, 1000.0)]
     assert shares == sorted(shares, reverse=True)
@@ -141,9 +139,7 @@ def test_labels_are_numbered_and_the_test_set_with_them() -> None:
     assert tests[0] is not None
     assert tests[0].y.tolist() == [2, 0, 1]
     assert tests[0] is tests[1]  # shared, not copied
-    with pytest.raises(
-        BadData, match=r"In the test set, class 'd' \(1 rows\) is unseen at training.*a, b, c"
-    ):
+    with pytest.raises(BadData, match=r"In the test set, class 'd' \(1 rows\) is unseen at training.*a, b, c"):
         split(X, np.array(["b", "a", "c"])[Y], sites=2, test=(X[:1], ["d"]))
     with pytest.raises(BadData, match=r"A test sample has shape \(2,\), one for training \(1,\)"):
         split(X, Y, sites=2, test=(np.zeros((1, 2)), [0]))
@@ -227,9 +223,7 @@ def test_each_class_is_divided_alike() -> None:
     y = np.repeat([0, 1, 2], [100, 40, 10])
     train, test = train_test(y, y, test_fraction=0.3, seed=0)
     assert np.bincount(y[test]).tolist() == [30, 12, 3]
-    unstratified = [
-        np.bincount(y[train_test(y, y, test_fraction=0.3, seed=s, stratify=False)[1]])[0] for s in range(5)
-    ]
+    unstratified = [np.bincount(y[train_test(y, y, test_fraction=0.3, seed=s, stratify=False)[1]])[0] for s in range(5)]
     assert len(set(unstratified)) > 1
     assert len(train) == 105
 

@@ -167,15 +167,11 @@ def test_whole_numbers_at_one_site_and_fractions_at_another_are_numbers() -> Non
 @pytest.mark.parametrize(
     ("cells", "features"), [([1, 2], ("c", "d")), (["u", "v"], ("c=u", "c=v", "c=(missing)", "d"))]
 )
-def test_a_site_that_misses_a_column_has_no_say_in_its_type(
-    cells: list[Any], features: tuple[str, ...]
-) -> None:
+def test_a_site_that_misses_a_column_has_no_say_in_its_type(cells: list[Any], features: tuple[str, ...]) -> None:
     federation = load_sites(columns(a=cells, b=[None, None]), target="y")
     assert federation.schema is not None
     assert federation.schema.features == features
-    assert federation.schema.warnings == (
-        "Column 'c' is missing entirely at 'b': the federated value stands in.",
-    )
+    assert federation.schema.warnings == ("Column 'c' is missing entirely at 'b': the federated value stands in.",)
 
 
 def test_a_column_missing_everywhere_is_left_out_with_a_warning() -> None:
@@ -198,9 +194,7 @@ def test_bools_are_categories_and_do_not_mix_with_numbers() -> None:
     federation = load_sites(columns(a=[True, False], b=[True, True]), target="y")
     assert federation.schema is not None
     assert federation.schema.features == ("c=False", "c=True", "d")
-    with pytest.raises(
-        BadData, match=r"Site 'a', column 'c': 'True' in row 1 is True/False where numbers belong"
-    ):
+    with pytest.raises(BadData, match=r"Site 'a', column 'c': 'True' in row 1 is True/False where numbers belong"):
         load_sites(columns(a=[True, False], b=[0, 1]), target="y")
 
 
@@ -243,9 +237,7 @@ def test_describe_of_a_split_set_has_a_column_for_a_class_that_no_site_holds() -
     assert described.columns.tolist() == ["site", "train", "test", "0", "1"]
 
 
-@given(
-    st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
-)
+@given(st.one_of(st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False), st.booleans()))
 def test_a_cell_is_written_alike_as_value_and_as_text(cell: float | bool) -> None:
     written = text(cell)
     assert written is not None

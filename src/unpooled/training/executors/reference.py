@@ -94,13 +94,16 @@ class ReferenceExecutor:
             index = torch.from_numpy(bench.batches(step))
             X, y = X[index], y[index]
 
-        def closure() -> Tensor:
+        def closure() -> Any:
             bench.optimizer.zero_grad()
             loss = self.recipe.loss(bench.module(X), y)
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
-        with torch.enable_grad(), _layer_randomness(self.recipe.streams.torch_seed("site", bench.site, "layers", step)):
+        with (
+            torch.enable_grad(),
+            _layer_randomness(self.recipe.streams.torch_seed("site", bench.site, "layers", step)),
+        ):
             loss: Any = bench.optimizer.step(closure)
         return float(loss)
 

@@ -100,7 +100,7 @@ class StackedOptimizer:
         rows = self.stack if index is None else self.stack[index]
         cohorts = [self._open(rows, everything, where) for where in self._cohorts(everything)]
         yield Session(rows, cohorts)
-        for (where, optimizer, parameter) in cohorts:
+        for where, optimizer, parameter in cohorts:
             self._close(everything if where is None else everything[where], optimizer, parameter)
         if index is not None:
             self.stack[index] = rows
