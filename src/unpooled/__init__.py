@@ -1,5 +1,63 @@
-"""unpooled: models and causal graphs from data that must stay where it is."""
+"""unpooled: models and causal graphs from data that must stay where it is.
+
+>>> import unpooled as up
+>>> sites = up.split([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1], sites=2, seed=0)
+>>> len(sites)
+2
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from unpooled.api import Comparison as Comparison
+    from unpooled.api import Trained as Trained
+    from unpooled.api import compare as compare
+    from unpooled.api import train as train
+    from unpooled.errors import UnpooledError as UnpooledError
+    from unpooled.sites.loading import load_sites as load_sites
+    from unpooled.sites.policy import Policy as Policy
+    from unpooled.sites.site import Site as Site
+    from unpooled.sites.splitting import split as split
+    from unpooled.sites.splitting import train_test as train_test
+    from unpooled.sites.statistics import describe_sites as describe_sites
+    from unpooled.training.protocols import DaisyChain as DaisyChain
+    from unpooled.training.protocols import FedAvg as FedAvg
+    from unpooled.training.protocols import FedDC as FedDC
+    from unpooled.training.protocols import Local as Local
+    from unpooled.training.protocols import Pooled as Pooled
+
+# Names are fetched when first used, so that what needs no torch does not wait for it.
+_HOME = {
+    "Comparison": "api",
+    "Trained": "api",
+    "compare": "api",
+    "train": "api",
+    "UnpooledError": "errors",
+    "load_sites": "sites.loading",
+    "Policy": "sites.policy",
+    "Site": "sites.site",
+    "split": "sites.splitting",
+    "train_test": "sites.splitting",
+    "describe_sites": "sites.statistics",
+    "DaisyChain": "training.protocols",
+    "FedAvg": "training.protocols",
+    "FedDC": "training.protocols",
+    "Local": "training.protocols",
+    "Pooled": "training.protocols",
+}
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'unpooled' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"unpooled.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

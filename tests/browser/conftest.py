@@ -72,9 +72,17 @@ def axe() -> str:
     return path.read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="session", params=PAGES)
-def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture(scope="session")
+def written() -> dict[str, str]:
+    """Addresses of the reports that were written already: random order asks for each several times."""
+    return {}
+
+
+@pytest.fixture(params=PAGES)
+def page(request: pytest.FixtureRequest, written: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a report."""
-    folder = tmp_path_factory.mktemp("report")
-    runs = [write_record(folder / name, PLANS[name]) for name in PAGES[request.param]]
-    return write_report(runs, folder / "report.html").as_uri()
+    if request.param not in written:
+        folder = tmp_path_factory.mktemp("report")
+        runs = [write_record(folder / name, PLANS[name]) for name in PAGES[request.param]]
+        written[request.param] = write_report(runs, folder / "report.html").as_uri()
+    return written[request.param]

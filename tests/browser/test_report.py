@@ -102,7 +102,8 @@ def test_scroll_regions_can_be_reached_by_keyboard(browser: Chrome, page: str) -
     unnamed = browser.execute_script(
         """
         const text = (id) => document.getElementById(id)?.textContent;
-        const name = (e) => e.getAttribute('aria-label') ?? e.getAttribute('aria-labelledby').split(' ').map(text);
+        const label = (e) => e.getAttribute('aria-labelledby').split(' ').map(text);
+        const name = (e) => e.getAttribute('aria-label') ?? label(e);
         return [...document.querySelectorAll('.scroll')].filter((e) =>
           e.tabIndex !== 0 || e.getAttribute('role') !== 'region' || !String(name(e)).trim()
         ).length

@@ -100,6 +100,7 @@ def significant(value: float, digits: int = 3) -> str:
         return "0" if value == 0 else "–"
     if not 1e-4 <= abs(value) < 1e6:
         return f"{value:.{digits - 1}e}"
+    value = float(f"{value:.{digits}g}") if abs(value) < 10**digits else value
     return f"{value:.{_decimals(value, digits)}f}"
 
 
@@ -115,7 +116,7 @@ def bytes_text(count: float) -> str:
     ['0 B', '999 B', '12.3 kB', '3.40 MB', '1.00 MB']
     """
     for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
-        if count >= 1000**power * (0.9995 if power > 1 else 1):
+        if count >= 1000**power * 0.9995:
             return f"{significant(count / 1000**power)}{NB}{unit}"
     return f"{round(count)}{NB}B"
 

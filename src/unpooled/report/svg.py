@@ -19,6 +19,8 @@ SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 THEMED = {light.lower(): f"var(--{name})" for name, (light, _) in variables().items()}
 """Colours of the figures' table -> the variable that the page's style sheet sets, light or dark."""
 PIXELS_PER_POINT = 4 / 3
+LONG = 1000
+"""Characters from which a path is a curve, for which a tenth of a point is fine enough."""
 
 
 def figure_html(draw: Callable[[float], Figure], name: str, title: str, description: str) -> Markup:
@@ -85,12 +87,15 @@ def _clean(node: ET.Element, name: str, used: set[str]) -> None:
             value = re.sub(r"font-family:[^;]*;?\s*", "", value)
             node.set(key, re.sub(r"#[0-9a-f]{6}", lambda m: THEMED.get(m[0].lower(), m[0]), value, flags=re.I))
         elif key in ("d", "x", "y", "transform", "points"):
-            node.set(key, re.sub(r"-?\d+\.\d+", _rounded, " ".join(value.split())))
+            node.set(key, _rounded(" ".join(value.split()), digits=1 if len(value) > LONG else 2))
     if node.tag != f"{SVG}text" and node.text and not node.text.strip():
         node.text = None
     node.tail = None
 
 
-def _rounded(number: re.Match[str]) -> str:
-    text = f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+def _rounded(path: str, digits: int) -> str:
+    def shorter(number: re.Match[str]) -> str:
+        text = f"{float(number[0]):.{digits}f}".rstrip("0").rstrip(".")
+        return "0" if text == "-0" else text
+
+    return re.sub(r"-?\d+\.\d+", shorter, path)

@@ -7,6 +7,7 @@ from dataclasses import field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 from pydantic import TypeAdapter, ValidationError
@@ -156,5 +157,5 @@ class TrainingRecord:
         unknown = sorted(set(labels) - {row.label for row in self.result.protocols})
         if unknown:
             raise BadRecord(f"{path} has results of {unknown[0]!r}, which result.json does not list. {RUN_AGAIN}")
-        keep = [cell in self.finished for cell in zip(labels, frame["seed"], strict=True)]
+        keep = np.array([cell in self.finished for cell in zip(labels, frame["seed"], strict=True)], dtype=bool)
         return frame.assign(protocol=labels)[keep].reset_index(drop=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def _write(out: Path, page: str) -> Path:
         beside.write_text(page, encoding="utf-8", newline="\n")
         os.replace(beside, out)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise BadSetting(f"Cannot write the report to {out} ({error.strerror}). Choose another place.") from error
     return out

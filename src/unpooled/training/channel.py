@@ -42,9 +42,9 @@ class RoundChannel:
 
     def pull(self, sites: Sites = None, layers: Layers = None) -> Array:
         """Rows as they now stand: what the sites sent, overlaid with what was pushed in this round."""
-        for known in reversed(self._known):
-            if known.layers == layers and same_sites(known.sites, sites):
-                return known.rows
+        newest = self._known[-1] if self._known else None
+        if newest is not None and newest.layers == layers and same_sites(newest.sites, sites):
+            return newest.rows
         view, covered = self._overlay(sites, layers)
         if not covered.all():
             self._known.insert(0, Delivery(self._fetch(sites, layers), sites, layers))

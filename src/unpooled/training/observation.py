@@ -38,6 +38,12 @@ def executors_of(federation: Federation) -> list[Executor]:
     return list(seen.values())
 
 
+def executor_chosen(federation: Federation) -> tuple[str, str]:
+    """The name of the executor at the first site, and in one sentence why it was taken."""
+    state = next(iter(_simulated(federation))).state
+    return state["seat"][0].name, state["reason"]
+
+
 def executor_states(federation: Federation) -> list[dict[str, Any]]:
     """All that the executors need to continue after a stop."""
     return [executor.state() for executor in executors_of(federation)]

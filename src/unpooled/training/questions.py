@@ -21,12 +21,14 @@ from unpooled.training.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Begun(Answer):
-    """`samples` the site trains on and `test_samples` it can be tested on; which executor it runs and why."""
+    """`samples` the site trains on and `test_samples` it can be tested on.
+
+    Which executor the site runs is its own affair: `auto` tells a time measured there, so naming it here would make
+    the bytes of a run differ from one time to the next.
+    """
 
     samples: int
     test_samples: int
-    executor: str
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +110,7 @@ def _begin_all(sites: Sequence[Site], questions: Mapping[str, Begin]) -> dict[st
     if recipe is None or not alike or recipe.describe() != task or any(not s.size for s in sites):
         return None
     choice = choose(recipe, sites)
-    for i, site in enumerate(sites):
-        site.state["seat"] = (choice.executor, i)
-    return {site.name: _begun(site, choice) for site in sites}
+    return {site.name: _begun(site, choice, i) for i, site in enumerate(sites)}
 
 
 @handles(Begin, together=_begin_all)
@@ -121,14 +121,12 @@ def begin(site: Site, question: Begin) -> Begun:
     if not isinstance(recipe, Recipe) or recipe.describe() != question.task:
         found = recipe.describe() if isinstance(recipe, Recipe) else "none"
         raise BadSetting(f"the recipe installed here is {found}, but {question.task} was asked for: install that one.")
-    choice = choose(recipe, [site])
-    site.state["seat"] = (choice.executor, 0)
-    return _begun(site, choice)
+    return _begun(site, choose(recipe, [site]), 0)
 
 
-def _begun(site: Site, choice: Choice) -> Begun:
-    tests = 0 if site.test is None else len(site.test)
-    return Begun(samples=site.size or 0, test_samples=tests, executor=choice.executor.name, reason=choice.reason)
+def _begun(site: Site, choice: Choice, seat: int) -> Begun:
+    site.state["seat"], site.state["reason"] = (choice.executor, seat), choice.reason
+    return Begun(samples=site.size or 0, test_samples=0 if site.test is None else len(site.test))
 
 
 def _shared_seats(sites: Sequence[Site]) -> tuple[Executor, Seats] | None:

@@ -75,7 +75,10 @@ class Recipe:
         return self.optimizer(list(parameters), lr=self.rate(0))
 
     def describe(self) -> str:
-        """The recipe in words, one JSON object: what a site is told, and what it can check."""
+        """The recipe in words, one JSON object: what a site is told, and what it can check.
+
+        The executor is not in it: each site takes its own, and all give the same result.
+        """
         return json.dumps(
             {
                 "model": _named(self.module),
@@ -85,7 +88,6 @@ class Recipe:
                 "batch_size": self.batch_size,
                 "optimizer_state": self.optimizer_state,
                 "buffers": self.buffers,
-                "executor": self.executor,
                 "seed": self.streams.root,
             },
             sort_keys=True,

@@ -19,7 +19,7 @@ from unpooled.training.coordinator import Coordinator
 from unpooled.training.evaluation import metrics
 from unpooled.training.evaluator import Evaluator, summary
 from unpooled.training.exchange import Sites
-from unpooled.training.observation import executor_states, models_of, restore_executors
+from unpooled.training.observation import executor_chosen, executor_states, models_of, restore_executors
 from unpooled.training.protocols import Protocol
 from unpooled.training.questions import HandedOver, Rows, install
 from unpooled.training.recipe import Recipe
@@ -71,8 +71,7 @@ class Training:
         begun = self._testers_from if protocol.simulation_only and test is None else self.coordinator.begun
         testers = tuple(name for name, b in begun.items() if b.test_samples)
         self.evaluator = Evaluator(recipe, self.coordinator.layout, test, testers)
-        first = next(iter(self.coordinator.begun.values()))
-        self.executor, self.executor_reason = first.executor, first.reason
+        self.executor, self.executor_reason = executor_chosen(self._trained_on)
         self.result = Result(protocol.label, recipe, self.coordinator.layout, federation.names)
 
     @property

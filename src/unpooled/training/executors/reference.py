@@ -72,7 +72,7 @@ class ReferenceExecutor:
                     start += part.stop - part.start
             write_row(bench.module, self.layout, whole, [n for n in named if n in model_layers])
             if self.recipe.optimizer_state == "reset":
-                bench.optimizer.state.clear()
+                bench.optimizer = self.recipe.new_optimizer(bench.parameters)  # some make their state when made
             elif self._state_names is not None and any(n not in model_layers for n in named):
                 write_state(bench.optimizer, bench.parameters, self._state_names, whole[self.layout.model_width :])
 
@@ -105,7 +105,7 @@ class ReferenceExecutor:
             _layer_randomness(self.recipe.streams.torch_seed("site", bench.site, "layers", step)),
         ):
             loss: Any = bench.optimizer.step(closure)
-        return float(loss)
+        return float(loss.detach() if isinstance(loss, Tensor) else loss)
 
     def rows(self, seats: Seats, layers: Layers = None) -> Array:
         rows = torch.stack([self._row(self._benches[i]) for i in positions(seats, len(self._benches))])

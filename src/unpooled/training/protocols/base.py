@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, cast
 
-from unpooled.combine import COMBINERS, Combine, mean
+from unpooled.combine import COMBINERS, Array, Combine, mean
 from unpooled.errors import BadSetting, did_you_mean
 from unpooled.training.exchange import Exchange
+
+Combiner = Callable[..., Array]
+"""A combiner as a setting: any function like those in `unpooled.combine`."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,10 @@ class Protocol(abc.ABC):
         return label_of(self)
 
 
-def combiner(combine: str | Combine) -> Combine:
+def combiner(combine: str | Combiner) -> Combine:
     """A combiner from its name or itself; raises `BadSetting` for an unknown name."""
     if callable(combine):
-        return combine
+        return cast(Combine, combine)
     if combine not in COMBINERS:
         raise BadSetting(
             f"There is no combiner '{combine}'; there are {', '.join(COMBINERS)}.{did_you_mean(combine, COMBINERS)}"

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from unpooled import errors
-from unpooled.combine import Combine
 from unpooled.training.exchange import Exchange
 from unpooled.training.operators import aggregate, every, subset
-from unpooled.training.protocols.base import Protocol
+from unpooled.training.protocols.base import Combiner, Protocol
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class FedAvg(Protocol):
     aggregate_period: int
     fraction: float = 1.0
     weighted_by_samples: bool = False
-    combine: str | Combine = "mean"
+    combine: str | Combiner = "mean"
     summary: ClassVar[str] = "models are averaged now and then"
 
     def __post_init__(self) -> None:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from unpooled import errors
-from unpooled.combine import Combine
 from unpooled.training.exchange import Exchange
 from unpooled.training.operators import aggregate, every, first, permute, subset
-from unpooled.training.protocols.base import Protocol
+from unpooled.training.protocols.base import Combiner, Protocol
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class FedDC(Protocol):
 
     daisy_period: int
     aggregate_period: int
-    combine: str | Combine = "mean"
+    combine: str | Combiner = "mean"
     fraction: float = 1.0
     summary: ClassVar[str] = "models hop between sites, and are averaged now and then"
 

@@ -1,0 +1,1 @@
+"""What the scripts of this folder measure unpooled against, and on what."""

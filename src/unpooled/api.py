@@ -1,0 +1,242 @@
+"""The library in a few calls: `train`, `compare`, and what they return. `import unpooled as up` offers these names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from unpooled.errors import BadSetting
+from unpooled.figures import curves
+from unpooled.figures.results import comparison
+from unpooled.figures.summary import final_table
+from unpooled.seeds import Streams
+from unpooled.sites.schema import Schema
+from unpooled.sites.site import Samples, Site, samples
+from unpooled.sites.splitting import split
+from unpooled.sites.transports.in_process import InProcess
+from unpooled.training.protocols import Protocol
+from unpooled.training.recipe import recipe
+from unpooled.training.result import Result
+from unpooled.training.train import Progress, Training, federation_of, initialised, run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+Sites = InProcess | Iterable[Site] | Mapping[str, tuple[Any, Any]]
+
+
+class Trained:
+    """One finished training. `model` is the aggregate; `models` are the state dicts of all sites, by name."""
+
+    def __init__(self, result: Result, executor: str, executor_reason: str, seed: int) -> None:
+        self._result, self.executor, self.executor_reason, self.seed = result, executor, executor_reason, seed
+        self.label, self.traffic, self.model, self.models = result.label, result.traffic, result.model, result.models
+
+    def frame(self) -> pd.DataFrame:
+        """One row a step, model (aggregate, local_mean, local_min) and metric, with bytes and messages so far."""
+        return self._result.frame()
+
+    def sites(self) -> pd.DataFrame:
+        """Final per-site results."""
+        return self._result.sites()
+
+    def final(self, metric: str = "accuracy", model: str = "aggregate") -> float:
+        """The last value of a metric."""
+        return self._result.final(metric, model)
+
+    def figure(self, metric: str = "accuracy", against: str = "steps") -> Figure:
+        """The metric against `steps` or `bytes`."""
+        return _figure(_labelled(self), metric, against)
+
+    def __repr__(self) -> str:
+        name, value = _main_metric(self._result)
+        return f"<{self.label}: {name} {value:.4g} after {self._result.history[-1][0]} local steps, {self.traffic!r}>"
+
+
+class Comparison:
+    """Several protocols on several seeds. `results[label][seed]` is one `Trained`."""
+
+    def __init__(self, results: dict[str, dict[int, Trained]]) -> None:
+        self.results = results
+
+    def frame(self) -> pd.DataFrame:
+        """All histories, with columns protocol and seed."""
+        import pandas as pd
+
+        return pd.concat(
+            [_labelled(t) for by_seed in self.results.values() for t in by_seed.values()], ignore_index=True
+        )
+
+    def table(self, metric: str | None = None) -> pd.DataFrame:
+        """Mean and half-width of the 95 % interval over seeds of the last value, for each protocol and model."""
+        first = next(iter(next(iter(self.results.values())).values()))
+        return final_table(self.frame(), metric or _main_metric(first._result)[0])
+
+    def figure(self, metric: str = "accuracy", against: str = "steps") -> Figure:
+        """The metric against `steps` or `bytes`, or `final` values with intervals."""
+        return _figure(self.frame(), metric, against)
+
+    def __repr__(self) -> str:
+        return str(self.table().to_string(index=False))
+
+
+def train(
+    model: nn.Module | Callable[[], nn.Module],
+    sites: Sites,
+    protocol: Protocol,
+    *,
+    steps: int,
+    lr: float | Callable[[int], float],
+    seed: int = 0,
+    test: tuple[Any, Any] | None = None,
+    loss: Any = "auto",
+    optimizer: Any = "sgd",
+    batch_size: int | None = None,
+    optimizer_state: Any = "reset",
+    buffers: Any = "travel",
+    executor: str = "auto",
+    evaluate_every: int | None = None,
+    threads: int | None = None,
+    progress: bool | Callable[[Progress], None] = False,
+    **optimizer_settings: Any,
+) -> Trained:
+    """Train `model` over `sites` with `protocol` for `steps` local steps.
+
+    `model` is a module, whose weights are the common start, or a function that makes one (drawn under `seed`).
+    `sites` come from `split` or `load_sites`, or are a dict from name to arrays (X, y). `test` = (X, y) is a central
+    test set; without it sites test on their own test samples. `loss` is a name, or a function of (output, target) that
+    gives a scalar; `optimizer` a name or class of torch.optim. `threads` sets torch's threads during the run: bits may
+    depend on it. See `unpooled.training.recipe.Recipe` for the policies. Raises `BadSetting`, `BadData`, `Unsupported`
+    before work starts, and `Diverged` at the step where a loss is no number.
+    """
+    federation, schema = _federation(sites)
+    held_out = _test(test, schema)
+    module = model if isinstance(model, nn.Module) else initialised(model, Streams(seed).torch_seed("model"))
+    made = recipe(
+        module,
+        loss=_loss(loss, federation),
+        optimizer=optimizer,
+        lr=lr,
+        batch_size=batch_size,
+        optimizer_state=optimizer_state,
+        buffers=buffers,
+        executor=executor,
+        seed=seed,
+        **optimizer_settings,
+    )
+    with _threads(threads):
+        training = Training(federation, made, protocol, steps=steps, test=held_out, evaluate_every=evaluate_every)
+        with _watching(progress, protocol.label, steps) as watch:
+            result = run(training, watch)
+    return Trained(result, training.executor, training.executor_reason, seed)
+
+
+def compare(
+    model: nn.Module | Callable[[], nn.Module],
+    sites: Sites | Callable[[int], Sites],
+    protocols: Sequence[Protocol],
+    *,
+    seeds: Iterable[int] = range(5),
+    test: tuple[Any, Any] | None = None,
+    **settings: Any,
+) -> Comparison:
+    """`train` each protocol with each seed; all settings are those of `train`.
+
+    A seed draws the weights, the batches and the permutations: a module's layers are drawn anew for each seed. `sites`
+    may be a function of the seed, so that the split differs too; it may then return (sites, test).
+    """
+    labels = [p.label for p in protocols]
+    if not protocols or len(set(labels)) < len(labels):
+        raise BadSetting(f"compare needs different protocols, at least one; got {', '.join(labels) or 'none'}.")
+    results: dict[str, dict[int, Trained]] = {label: {} for label in labels}
+    for seed in seeds:
+        chosen: Any = sites(seed) if callable(sites) else sites
+        chosen, held_out = chosen if isinstance(chosen, tuple) else (chosen, test)
+        start = initialised(model, Streams(seed).torch_seed("model"))
+        for protocol in protocols:
+            results[protocol.label][seed] = train(start, chosen, protocol, seed=seed, test=held_out, **settings)
+    if not results[labels[0]]:
+        raise BadSetting("compare needs at least one seed.")
+    return Comparison(results)
+
+
+def _federation(sites: Any) -> tuple[InProcess, Schema | None]:
+    if isinstance(sites, Mapping):
+        sites = [Site(str(name), samples(X, y)) for name, (X, y) in sites.items()]
+    if not isinstance(sites, InProcess):
+        sites = list(sites) if isinstance(sites, Iterable) else [sites]
+    if not all(isinstance(site, Site) for site in sites):
+        raise BadSetting("sites must come from split(...) or load_sites(...), or be a dict from name to arrays (X, y).")
+    federation = federation_of(sites)
+    if isinstance(sites, InProcess):
+        federation.traffic.restore(sites.traffic.state())
+    return federation, getattr(sites, "schema", None)
+
+
+def _test(test: tuple[Any, Any] | None, schema: Schema | None) -> Samples | None:
+    if test is None or isinstance(test, Samples):
+        return test
+    X, y = test
+    if schema is not None and schema.classes is not None:
+        y = schema.class_numbers(y)
+    return samples(X, y)
+
+
+def _loss(loss: Any, federation: InProcess) -> Any:
+    if loss != "auto":
+        return loss
+    kinds = {site.require_train().y.dtype.kind for site in federation}
+    return "mse" if kinds == {"f"} else "cross_entropy"
+
+
+def _labelled(trained: Trained) -> pd.DataFrame:
+    return trained.frame().assign(protocol=trained.label, seed=trained.seed)
+
+
+def _main_metric(result: Result) -> tuple[str, float]:
+    names = {name for _, _, name, *_ in result.history}
+    name = "accuracy" if "accuracy" in names else "rmse"
+    return name, result.final(name)
+
+
+def _figure(frame: pd.DataFrame, metric: str, against: str) -> Figure:
+    draw = {"steps": curves.accuracy_against_steps, "bytes": curves.accuracy_against_bytes, "final": comparison}
+    if against not in draw:
+        raise BadSetting(f"against must be one of {', '.join(draw)}, got {against!r}.")
+    figure: Figure = draw[against](frame, metric)
+    return figure
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _watching(
+    progress: bool | Callable[[Progress], None], label: str, steps: int
+) -> Iterator[Callable[[Progress], None] | None]:
+    if callable(progress) or not progress:
+        yield progress or None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(file=sys.stderr)) as bars:
+        task = bars.add_task(label, total=steps)
+        yield lambda p: bars.update(task, completed=p.step)
+
+
+__all__ = ["Comparison", "Trained", "compare", "split", "train"]

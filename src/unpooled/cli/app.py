@@ -1,0 +1,43 @@
+"""All commands in one table, in the order of the help page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unpooled import __version__
+from unpooled.cli import compare, data, demo, ledger, report, resume, runs, train
+
+app = typer.Typer(
+    name="unpooled",
+    help="Learn models together from data that must stay where it is.",
+    epilog="Start with `unpooled demo`; then `unpooled data describe FOLDER` on your own sites.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("compare")(compare.compare)
+app.command("report")(report.report)
+app.command("resume")(resume.resume)
+app.command("runs")(runs.runs)
+app.add_typer(data.app, name="data")
+app.add_typer(ledger.app, name="ledger")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,31 @@
+"""`unpooled demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unpooled.cli.options import Format, OutputFormat, Workers, workers_or_cores
+from unpooled.cli.running import run
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where records and report go.")] = Path("runs/demo"),
+    workers: Workers = None,
+    output: OutputFormat = Format.text,
+) -> None:
+    """Two real data sets, shared out to many small sites: five protocols, five seeds, one report."""
+    from unpooled.report import write_report
+    from unpooled.runs.demos import NAMES, demo_config
+
+    as_json = output is Format.json
+    folders = [run(demo_config(name), out / name, workers=workers_or_cores(workers), as_json=as_json) for name in NAMES]
+    page = write_report(folders, out / "report.html", title="Small hospitals learn together")
+    if as_json:
+        return
+    typer.echo(f"\nOpen {page.resolve()} in a browser. Then try:")
+    typer.echo("  unpooled train examples/heart_disease/heart_disease.toml    # four real hospitals")
+    typer.echo("  unpooled data describe FOLDER --target COLUMN                # your own files, one a site")
+    typer.echo("  unpooled report RUN                                          # rebuild a report from its record")

@@ -1,0 +1,119 @@
+"""What the commands print: progress while a run goes on, and its result as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from unpooled.figures.looks import methods
+from unpooled.figures.summary import final_table, result_values, traffic_table
+from unpooled.figures.words import bytes_text, metric_called
+from unpooled.runs.execute import Tick
+from unpooled.sites.schema import Schema
+
+errors = Console(stderr=True)
+page = Console()
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} steps/s" if task.speed else "", style="progress.data.speed")
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[Tick], None]]:
+    """A bar on standard error with speed and time left; quiet where there is no terminal."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        _Speed(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[cell]}", style="dim"),
+        console=errors,
+        disable=not errors.is_terminal,
+    ) as bars:
+        task = bars.add_task(title, total=None, cell="")
+        yield lambda tick: bars.update(task, completed=tick.done, total=tick.total, cell=tick.cell)
+
+
+def result(folder: Path, outcome: dict[str, Any], *, as_json: bool, report: Path | None = None) -> None:
+    """The finished run."""
+    if as_json:
+        print(
+            json.dumps({"folder": str(folder), "report": str(report) if report else None, **summary(folder, outcome)})
+        )
+        return
+    page.print(comparison_table(folder, outcome))
+    for warning in outcome["warnings"]:
+        page.print(f"Note: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    page.print(f"Record: {folder}", highlight=False, soft_wrap=True)
+    if report is not None:
+        page.print(f"Report: {report}", highlight=False, soft_wrap=True)
+
+
+def comparison_table(folder: Path, outcome: dict[str, Any]) -> Table:
+    """Mean and 95 % interval over seeds for each protocol, and what it cost."""
+    history, traffic = pd.read_parquet(folder / "history.parquet"), pd.read_parquet(folder / "traffic.parquet")
+    metric = metric_called(outcome["main_metric"])
+    final = final_table(history, outcome["main_metric"]).set_index(["protocol", "model"])
+    cost = traffic_table(traffic).set_index("protocol")
+    seeds = len({c["seed"] for c in outcome["cells"]})
+    table = Table(title=outcome["title"], title_justify="left")
+    table.add_column("protocol")
+    for heading in ("aggregate", "mean of local models", "worst site"):
+        table.add_column(f"{heading}\n{metric.name}", justify="right")
+    table.add_column("bytes a site", justify="right")
+    for protocol in outcome["protocols"]:
+        label = protocol["label"]
+        cells = [
+            metric.interval(final.loc[(label, model), "mean"], final.loc[(label, model), "half_width"])
+            if (label, model) in final.index
+            else "-"
+            for model in ("aggregate", "local_mean", "local_min")
+        ]
+        bytes_each = bytes_text(float(cost.loc[label, "bytes"])) if label in cost.index else "-"
+        name = f"{label} (simulation only)" if protocol["simulation_only"] else label
+        table.add_row(name, *cells, bytes_each)
+    table.caption = f"mean and 95 % interval over {seeds} seeds" if seeds > 1 else "one seed: no interval"
+    return table
+
+
+def summary(folder: Path, outcome: dict[str, Any]) -> dict[str, Any]:
+    """The result for programs: final values of each protocol, model and metric, and the traffic."""
+    history = pd.read_parquet(folder / "history.parquet")
+    finals = []
+    for metric in sorted(history["metric"].unique()):
+        finals += final_table(history, metric).assign(metric=metric).to_dict("records")
+    values = result_values(history, outcome["main_metric"], methods(outcome["protocols"])).to_dict("records")
+    keep = ("title", "name", "identity", "status", "error", "seconds", "warnings", "cells", "main_metric")
+    picked = {k: outcome[k] for k in keep}
+    return json.loads(json.dumps({**picked, "final": finals, "values": values}, default=float).replace("NaN", "null"))  # type: ignore[no-any-return]
+
+
+def holdings(rows: list[dict[str, Any]], schema: Schema, figure: Path | None) -> None:
+    """Who holds what, one row a site."""
+    classes = list(schema.classes or ())[:12]
+    table = Table("site", "train", "test", *(classes or ["mean target"]))
+    for row in rows:
+        counts = [str(row["classes"].get(name, 0)) for name in classes] if classes else [f"{row['mean']:.4g}"]
+        table.add_row(row["name"], str(row["samples"]), str(row["test_samples"]), *counts)
+    page.print(table)
+    total = sum(row["samples"] for row in rows)
+    shape = " x ".join(map(str, schema.shape))
+    page.print(f"{len(rows)} sites, {total} training samples, each of {shape} values.", highlight=False)
+    for warning in schema.warnings:
+        page.print(f"Note: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if figure is not None:
+        page.print(f"Figure: {figure}", highlight=False, soft_wrap=True)

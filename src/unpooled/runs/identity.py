@@ -1,0 +1,31 @@
+"""A run's name: its title and the hash of its non-default settings, so a new field with a default renames nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import sha256
+
+from unpooled.runs.config import Config, changed
+
+
+def identity(config: Config) -> str:
+    """Sixteen hexadecimal digits that are equal exactly when all settings are equal (title and notes left out)."""
+    settings = changed(config)
+    settings.pop("title", None)
+    settings.get("data", {}).pop("note", None)
+    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def folder_name(config: Config) -> str:
+    """A folder name that a person recognises, such as `four-hospitals-1f2e3d4c`."""
+    return f"{slug(config.title)[:40].strip('-')}-{identity(config)[:8]}"
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and single hyphens.
+
+    >>> slug("FedDC(1, 10)")
+    'feddc-1-10'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "run"

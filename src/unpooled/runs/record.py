@@ -1,0 +1,134 @@
+"""A run's folder: everything that a report, a reader or a restart needs, and nothing that only this process knows."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomli_w
+
+from unpooled.runs import cells
+from unpooled.runs.config import Config, load, resolved
+from unpooled.runs.files import read_json, write_bytes, write_json
+from unpooled.runs.identity import identity
+from unpooled.sites.questions import KINDS
+from unpooled.sites.traffic import COLUMNS
+from unpooled.training.result import HISTORY
+
+TABLES = {
+    "history": ["protocol", "seed", *HISTORY],
+    "sites": ["protocol", "seed", "site", "samples", "test_samples", "model", "metric", "value"],
+    "traffic": ["protocol", "seed", "site", "kind", *COLUMNS],
+}
+"""The Parquet tables of a record and their columns."""
+
+
+def begin(folder: Path, config: Config) -> None:
+    """Write what is known before any work: settings, environment, a result without cells."""
+    facts = cells.data_facts(config)
+    write_bytes(folder / "config.toml", tomli_w.dumps(resolved(config)).encode())
+    write_json(folder / "environment.json", environment())
+    result = {
+        "family": config.family,
+        "title": config.title,
+        "name": folder.name,
+        "identity": identity(config),
+        "status": "running",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": 0.0,
+        "error": None,
+        "protocols": [_protocol(p) for p in cells.protocols_of(config)],
+        "steps": config.training.steps,
+        "main_metric": "accuracy" if facts["data"]["task"] == "classification" else "rmse",
+        "questions": {kind: _first_line(KINDS[kind].answer) for kind in sorted(KINDS)},
+        "cells": [],
+        "privacy": {"ledger": config.ledger, "heads": {}},
+        **facts,
+    }
+    write_json(folder / "result.json", result)
+
+
+def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[str, Any]:
+    """Gather all cells that ended into the tables and the result; returns the result."""
+    result: dict[str, Any] = read_json(folder / "result.json")
+    done = cells.outcomes(folder, config)
+    sizes = {s["name"]: (s["samples"], s["test_samples"]) for s in result["data"]["sites"]}
+    central = result["data"]["test_samples"] if result["data"]["test"] == "central" else None
+    rows: dict[str, list[Any]] = {name: [] for name in TABLES}
+    for cell in done:
+        key = [cell["protocol"], cell["seed"]]
+        rows["history"] += [[*key, *r] for r in cell["history"]]
+        rows["traffic"] += [[*key, *r] for r in cell["traffic"]]
+        for site, model, metric, value in cell["sites"]:
+            samples, tests = sizes.get(site, (0, 0))
+            rows["sites"].append([*key, site, samples, central or tests, model, metric, value])
+    for name, columns in TABLES.items():
+        buffer = io.BytesIO()
+        pd.DataFrame(rows[name], columns=columns).to_parquet(buffer, index=False)
+        write_bytes(folder / f"{name}.parquet", buffer.getvalue())
+    failed = [c for c in done if c["status"] == "failed"]
+    result["status"] = "failed" if failed and status == "finished" else status
+    result["error"] = f"{failed[0]['protocol']}, seed {failed[0]['seed']}: {failed[0]['error']}" if failed else None
+    result["seconds"] = round(seconds, 3)
+    keys = ("protocol", "seed", "status", "seconds", "executor", "executor_reason", "error")
+    result["cells"] = [{k: c[k] for k in keys} for c in done]
+    ended = {(c["protocol"], c["seed"]) for c in done}
+    result["cells"] += [
+        {
+            "protocol": c.protocol.label,
+            "seed": c.seed,
+            "status": "missing",
+            "seconds": 0.0,
+            "executor": "",
+            "executor_reason": "",
+            "error": None,
+        }
+        for c in cells.cells_of(config)
+        if (c.protocol.label, c.seed) not in ended
+    ]
+    result["privacy"]["heads"] = {
+        f"{c['protocol']} seed {c['seed']} {s}": h for c in done for s, h in c["heads"].items()
+    }
+    write_json(folder / "result.json", result)
+    return result
+
+
+def config_of(folder: Path) -> Config:
+    """The settings that a run's folder was made with."""
+    return load(folder / "config.toml")
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers may depend on besides the settings."""
+    packages = {name: version(name) for name in ("unpooled", "torch", "numpy", "scipy", "scikit-learn", "pandas")}
+    return {
+        **packages,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": 1,
+    }
+
+
+def _protocol(protocol: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    settings = {k: getattr(v, "__name__", v) for k, v in asdict(protocol).items()}
+    return {
+        "label": protocol.label,
+        "kind": type(protocol).__name__,
+        "settings": settings,
+        "simulation_only": protocol.simulation_only,
+        "note": protocol.summary,
+    }
+
+
+def _first_line(kind: type) -> str:
+    text = (kind.__doc__ or "").strip().replace("`", "")
+    return " ".join(line.strip() for line in text.splitlines())

@@ -1,0 +1,220 @@
+"""From a config's [data] to a federation, and a central test set where the data were pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unpooled.errors import BadData, BadSetting, did_you_mean
+from unpooled.runs.config import Data
+from unpooled.sites.ledger import Ledger
+from unpooled.sites.loading import read_sites, read_table
+from unpooled.sites.payload import Array
+from unpooled.sites.policy import Policy
+from unpooled.sites.preparation import MOST_CLASSES, encode, pixels, prepare
+from unpooled.sites.schema import Schema, Table
+from unpooled.sites.site import Samples, Site, samples
+from unpooled.sites.splitting import split, train_test
+from unpooled.sites.statistics import describe_sites
+from unpooled.sites.transports.in_process import InProcess
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Prepared sites and, for pooled data, the central test set."""
+
+    federation: InProcess
+    test: Samples | None
+    schema: Schema
+
+
+def _digits() -> tuple[Array, Array]:
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return (data.data / 16.0).astype(np.float32), data.target
+
+
+def _breast_cancer() -> tuple[Array, Array]:
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    return data.data, data.target
+
+
+def _diabetes() -> tuple[Array, Array]:
+    from sklearn.datasets import load_diabetes
+
+    data = load_diabetes(scaled=False)
+    return data.data, data.target.astype(np.float64)
+
+
+def _wine() -> tuple[Array, Array]:
+    from sklearn.datasets import load_wine
+
+    data = load_wine()
+    return data.data, data.target
+
+
+POOLED: dict[str, Callable[[], tuple[Array, Array]]] = {
+    "breast_cancer": _breast_cancer,
+    "diabetes": _diabetes,
+    "digits": _digits,
+    "wine": _wine,
+}
+"""Real data sets that scikit-learn brings: features (n, p) and labels or targets (n,)."""
+
+
+def open_source(data: Data, seed: int, ledgers: Callable[[str], Ledger] | None = None) -> Source:
+    """The federation of one seed: the same settings and seed give the same sites, samples and test rows."""
+    policy = Policy(allow_raw_data=data.allow_raw_data or data.split is not None)
+    if data.split is None:
+        _refuse_pooled_names(data)
+        sites, default = read_sites(data.source, site=data.site, image_size=data.image_size)
+        return _prepared(data, sites, data.target or default, data.test_fraction, seed, policy, ledgers)
+    return _split(data, seed, policy, ledgers)
+
+
+def _refuse_pooled_names(data: Data) -> None:
+    if data.source in POOLED:
+        raise BadSetting(f"'{data.source}' is one pooled data set: say how to share it out in [data.split].")
+    if not Path(data.source).exists():
+        hint = did_you_mean(data.source, POOLED)
+        raise BadData(f"There is no file or folder '{data.source}'.{hint} Check the path in [data].")
+
+
+def _prepared(
+    data: Data,
+    sites: list[Site],
+    target: str | None,
+    test_fraction: float,
+    seed: int,
+    policy: Policy,
+    ledgers: Callable[[str], Ledger] | None,
+) -> Source:
+    """Sites with raw tables, prepared through the door with federated statistics."""
+    if target is None:
+        raise BadSetting("[data] needs target, the column to predict.")
+    for site in sites:
+        site.policy, site.ledger = policy, ledgers(site.name) if ledgers else None
+    federation = InProcess.of(sites)
+    schema = prepare(
+        federation,
+        target=target,
+        task=data.task,
+        group=data.group,
+        test_fraction=test_fraction,
+        seed=seed,
+        categorical=data.categorical,
+        drop=data.drop,
+        missing=data.missing,
+        missing_indicator=data.missing_indicator,
+        scale=data.scale,
+    )
+    federation.schema = schema
+    return Source(federation, None, schema)
+
+
+def _split(data: Data, seed: int, policy: Policy, ledgers: Callable[[str], Ledger] | None) -> Source:
+    """A pooled set: test rows are set apart, the rest is shared out, and features scaled with federated statistics."""
+    assert data.split is not None
+    X, y, columns = _pooled(data)
+    groups = columns.get(data.group) if data.group else None
+    train, test = train_test(X, y, test_fraction=data.test_fraction, groups=groups, seed=seed)
+    if len(test) == 0:
+        raise BadSetting(f"test_fraction = {data.test_fraction} leaves no row to test on: use 0.3, for example.")
+    chosen = data.split
+    by = None
+    if chosen.by is not None:
+        if chosen.by not in columns:
+            raise BadSetting(f"[data.split] by = '{chosen.by}' is no column.{did_you_mean(chosen.by, columns)}")
+        by = columns[chosen.by][train]
+    shared = split(
+        X[train],
+        y[train],
+        sites=chosen.sites,
+        samples=list(chosen.samples) if isinstance(chosen.samples, tuple) else chosen.samples,
+        how=chosen.how,
+        alpha=chosen.alpha,
+        classes_per_site=chosen.classes_per_site,
+        exponent=chosen.exponent,
+        by=by,
+        seed=seed,
+    )
+    for site in shared:
+        site.policy, site.ledger = policy, ledgers(site.name) if ledgers else None
+    schema = shared.schema
+    assert schema is not None
+    labels = y[test] if schema.classes is None else schema.class_numbers(y[test])
+    if not data.scale or X.ndim != 2:
+        return Source(shared, samples(X[test].astype(np.float32), labels), schema)
+    raw = [_raw(site) for site in shared]
+    federation = InProcess.of(raw)
+    task = "regression" if schema.classes is None else "classification"
+    schema_scaled = prepare(federation, target="y", task=task, scale=True, seed=seed)
+    federation.schema = replace(schema_scaled, classes=schema.classes)
+    assert schema_scaled.preparation is not None
+    table = Table({f"x{i}": column for i, column in enumerate(X[test].T.astype(np.float64))})
+    features = encode(table, schema_scaled.preparation.columns).astype(np.float32)
+    return Source(federation, samples(features, labels), federation.schema)
+
+
+def _raw(site: Site) -> Site:
+    """The site as if it had its rows from a file, so that it is prepared like one."""
+    data = site.require_train()
+    columns: dict[str, Array] = {f"x{i}": column for i, column in enumerate(data.X.T.astype(np.float64))}
+    columns["y"] = data.y.astype(np.float64)
+    return Site(site.name, policy=site.policy, ledger=site.ledger, state={"table": Table(columns)})
+
+
+def _pooled(data: Data) -> tuple[Array, Array, dict[str, Array]]:
+    """Features, labels and the named columns of a pooled set."""
+    if data.source in POOLED:
+        X, y = POOLED[data.source]()
+        return X, y, {}
+    path = Path(data.source)
+    if not path.is_file():
+        hint = did_you_mean(data.source, POOLED)
+        raise BadData(f"There is no file '{data.source}' to share out.{hint} Check source in [data].")
+    table = read_table(path)
+    target = data.target or ("y" if "y" in table.columns else None)
+    if target is None or target not in table.columns:
+        names = ", ".join(table.columns)
+        raise BadSetting(f"[data] target = {target!r} is no column of {path.name}: there are {names}.")
+    labels = table.texts(target)
+    many = table.type_of(target) == "number" and len(set(labels.tolist())) > MOST_CLASSES
+    regression = data.task == "regression" or (data.task == "auto" and many)
+    y = table.numbers(target) if regression else labels.astype(str)
+    if table.block is not None:
+        shape = table.block.shape[1:]
+        return pixels(table.block, shape), y, dict(table.columns)
+    left_out = {
+        target,
+        *data.drop,
+        *([data.group] if data.group else []),
+        *([data.split.by] if data.split and data.split.by else []),
+    }
+    used = [name for name in table.columns if name not in left_out]
+    return np.stack([table.numbers(name) for name in used], axis=1), y, dict(table.columns)
+
+
+def holdings(source: Source) -> list[dict[str, Any]]:
+    """Who holds what, asked of the sites: name, samples, test_samples, counts by class (or the mean of the target)."""
+    classes = source.schema.classes
+    rows = []
+    for row in describe_sites(source.federation).to_dict("records"):
+        counts = {name: int(row[name]) for name in classes} if classes else {}
+        rows.append(
+            {
+                "name": str(row["site"]),
+                "samples": int(row["train"]),
+                "test_samples": int(row["test"]),
+                "classes": counts,
+                "mean": None if classes else float(row["mean"]),
+            }
+        )
+    return rows
