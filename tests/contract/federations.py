@@ -41,7 +41,7 @@ def sites(sizes: Sequence[int], *, one_class: bool = False, seed: int = 0) -> li
     ]
 
 
-def test_set() -> Samples:
+def held_out() -> Samples:
     """The same in every call, and of every class."""
     return data(30, np.random.default_rng(99))
 
@@ -50,7 +50,7 @@ def training(
     members: Sequence[Site] | InProcess,
     protocol: Protocol,
     *,
-    steps: int = 9,
+    steps: int = 11,
     model: nn.Module | Callable[[], nn.Module] = net,
     seed: int = 0,
     test: Samples | None = None,
@@ -61,7 +61,7 @@ def training(
     federation = members if isinstance(members, InProcess) else InProcess.of(members)
     made = recipe(initialised(model, 0), seed=seed, **{"lr": 0.1, **settings})
     return Training(
-        federation, made, protocol, steps=steps, test=test or test_set(), evaluate_every=evaluate_every or steps
+        federation, made, protocol, steps=steps, test=test or held_out(), evaluate_every=evaluate_every or steps
     )
 
 

@@ -104,8 +104,8 @@ def test_the_state_policies_differ() -> None:
     reset, stay, travel = (both(case, "feddc", optimizer_state=s)[1] for s in ("reset", "stay", "travel"))
     for a, b in ((reset, stay), (stay, travel), (reset, travel)):
         assert np.abs(a.rows[:, :31] - b.rows[:, :31]).max() > 1e-3
-    assert reset.traffic == stay.traffic
-    assert travel.traffic != stay.traffic
+    assert reset.traffic.total_bytes("train") == stay.traffic.total_bytes("train")
+    assert travel.traffic.total_bytes("train") > 1.5 * stay.traffic.total_bytes("train")
 
 
 @pytest.mark.parametrize("name", ["Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad", "Adadelta", "ASGD"])
@@ -208,7 +208,7 @@ def test_looking_more_often_changes_nothing(protocol: str, executor: str) -> Non
     rarely = train(sites([4, 6, 4]), PROTOCOLS[protocol], evaluate_every=6, **case)
     often = train(sites([4, 6, 4]), PROTOCOLS[protocol], evaluate_every=1, **case)
     assert np.array_equal(often.rows, rarely.rows)  # type: ignore[arg-type]
-    assert [h for h in often.history if h[0] == 6 and h[2] == "accuracy"][0][3] == rarely.final()
+    assert often.final() == rarely.final()
 
 
 def test_a_run_is_the_same_twice_in_a_row_over_the_same_sites() -> None:

@@ -83,7 +83,7 @@ def comparison_table(folder: Path, outcome: dict[str, Any]) -> Table:
             else "-"
             for model in ("aggregate", "local_mean", "local_min")
         ]
-        bytes_each = bytes_text(float(cost.loc[label, "bytes"])) if label in cost.index else "-"
+        bytes_each = bytes_text(float(cost.loc[label, ["up_bytes", "down_bytes"]].sum())) if label in cost.index else "-"
         name = f"{label} (simulation only)" if protocol["simulation_only"] else label
         table.add_row(name, *cells, bytes_each)
     table.caption = f"mean and 95 % interval over {seeds} seeds" if seeds > 1 else "one seed: no interval"

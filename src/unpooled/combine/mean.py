@@ -24,7 +24,13 @@ def mean(rows: Array, weights: Array | None = None) -> Array:
     """
     if weights is None:
         return np.asarray(rows.mean(axis=0, dtype=np.float64).astype(rows.dtype))
-    share = np.asarray(weights, dtype=np.float64)
-    if share.shape != (len(rows),) or (share < 0).any() or not share.sum() > 0:
-        raise BadSetting(f"{len(rows)} models need as many weights, none below 0 and one above it; got {weights!r}.")
+    share = checked(weights, len(rows))
     return np.asarray(np.einsum("k,kp->p", share / share.sum(), rows, dtype=np.float64).astype(rows.dtype))
+
+
+def checked(weights: Array, models: int) -> Array:
+    """Weights in float64, shape (models,). Raises `BadSetting` unless none is below 0 and one above it."""
+    share = np.asarray(weights, dtype=np.float64)
+    if share.shape != (models,) or (share < 0).any() or not 0 < share.sum() < np.inf:
+        raise BadSetting(f"{models} models need as many weights, none below 0 and one above it; got {weights!r}.")
+    return share

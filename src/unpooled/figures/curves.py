@@ -92,6 +92,8 @@ def _against_bytes(ax: Axes, table: pd.DataFrame, method: Method, place: int) ->
 
 
 def _line(ax: Axes, x: np.ndarray, table: pd.DataFrame, method: Method, place: int) -> None:
+    if table.empty:
+        return
     look, mean, half = method.look, table["mean"].to_numpy(float), table["half_width"].to_numpy(float)
     every = max(len(x) // 6, 1)
     ax.plot(

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from unpooled.figures import style, summary
 from unpooled.figures.words import shorten
@@ -36,7 +37,10 @@ def holdings(sites: Sequence[Mapping[str, Any]], *, row_word: str = "rows", widt
         (_lying if named else _standing)(ax, table, colors, narrow)
         (ax.set_xlabel if named else ax.set_ylabel)(f"{row_word} for training")
         if not named:
-            ax.set_xlabel(f"{len(table)} sites, the one with most {row_word} first")
+            unequal = table.sum(axis=1).nunique() > 1
+            order_told = f"the one with most {row_word} first" if unequal else "in the order of the record"
+            ax.set_xlabel(f"{len(table)} sites, {order_told}")
+        (ax.xaxis if named else ax.yaxis).set_major_locator(MaxNLocator(integer=True))
         if len(table.columns) > 1:
             handles = [Patch(color=c, label=shorten(str(k), 24)) for c, k in zip(colors, table.columns, strict=True)]
             columns = style.columns_that_fit([str(patch.get_label()) for patch in handles], width, 3)
@@ -49,7 +53,7 @@ def holdings(sites: Sequence[Mapping[str, Any]], *, row_word: str = "rows", widt
 
 def class_colors(count: int) -> list[str]:
     """From blue to yellow: told apart by lightness, seen on white and on black, no method's colour."""
-    ramp = LinearSegmentedColormap.from_list("classes", ["#3f63b5", "#8d939c", "#f3d63b"])
+    ramp = LinearSegmentedColormap.from_list("classes", ["#4a55b4", "#2f8da0", "#7dbb6a", "#f3d63b"])
     return [to_hex(ramp(x)) for x in np.linspace(0, 1, max(count, 2))[:count]]
 
 

@@ -6,9 +6,10 @@ a partial reset, or with subsampling), each group of equals steps by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,15 +24,37 @@ ELEMENTWISE = frozenset(
 """Optimizers of torch.optim whose step on a matrix is the step on each of its rows."""
 
 
-class Session:
+class Session(Protocol):
     """Some rows in training: `rows` is updated in place by `step`."""
 
-    def __init__(self, rows: Tensor, cohorts: list[tuple[Any, torch.optim.Optimizer, Tensor]]) -> None:
-        self.rows, self._cohorts = rows, cohorts
+    rows: Tensor
 
-    def step(self, gradient: Tensor, rate: float) -> None:
-        """One optimizer step with this gradient, shape of `rows`."""
-        for where, optimizer, parameter in self._cohorts:
+    def step(self, parts: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
+        """One optimizer step. `parts` are views of `rows`, one a parameter in order; `gradients` have their shapes."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Descent:
+    """Plain gradient descent: what torch.optim.SGD does without momentum and decay, without joining the parts."""
+
+    rows: Tensor
+
+    def step(self, parts: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
+        for part, gradient in zip(parts, gradients, strict=True):
+            part.add_(gradient, alpha=-rate)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cohorts:
+    """An optimizer a cohort: (positions within `rows` or None for all, optimizer, its parameter)."""
+
+    rows: Tensor
+    cohorts: Sequence[tuple[Any, torch.optim.Optimizer, Tensor]]
+
+    def step(self, parts: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
+        gradient = torch.cat([g.reshape(len(self.rows), -1) for g in gradients], dim=1)
+        for where, optimizer, parameter in self.cohorts:
             parameter.grad = gradient if where is None else gradient[where]
             optimizer.param_groups[0]["lr"] = rate
             optimizer.step()
@@ -54,7 +77,7 @@ class StackedOptimizer:
         self._full = {n: torch.zeros_like(stack) for n in self.names.full}
         self._single = {n: torch.zeros(len(stack), dtype=torch.float64) for n in self.names.single}
         self._fresh = torch.ones(len(stack), dtype=torch.bool)
-        self._whole: Session | None = None
+        self.plain = _plain(recipe)
 
     @property
     def stateless(self) -> bool:
@@ -87,19 +110,15 @@ class StackedOptimizer:
     def session(self, index: Tensor | None) -> Iterator[Session]:
         """Rows `index` (all when None) ready to take steps; what they become is written back at the end."""
         if self.stateless:
-            if index is None:
-                if self._whole is None:
-                    self._whole = Session(self.stack, [(None, self.recipe.new_optimizer([self.stack]), self.stack)])
-                yield self._whole
-                return
-            rows = self.stack[index]
-            yield Session(rows, [(None, self.recipe.new_optimizer([rows]), rows)])
-            self.stack[index] = rows
+            rows = self.stack if index is None else self.stack[index]
+            yield _Descent(rows) if self.plain else _Cohorts(rows, [(None, self.recipe.new_optimizer([rows]), rows)])
+            if index is not None:
+                self.stack[index] = rows
             return
         everything = torch.arange(len(self.stack)) if index is None else index
         rows = self.stack if index is None else self.stack[index]
         cohorts = [self._open(rows, everything, where) for where in self._cohorts(everything)]
-        yield Session(rows, cohorts)
+        yield _Cohorts(rows, cohorts)
         for where, optimizer, parameter in cohorts:
             self._close(everything if where is None else everything[where], optimizer, parameter)
         if index is not None:
@@ -145,3 +164,10 @@ class StackedOptimizer:
         for name, value in self._single.items():
             value.copy_(state["single"][name])
         self._fresh.copy_(state["fresh"])
+
+
+def _plain(recipe: Recipe) -> bool:
+    """Whether a step is the gradient times the rate and nothing else."""
+    optimizer = recipe.new_optimizer([torch.zeros(1, requires_grad=True)])
+    extras = ("momentum", "weight_decay", "maximize")
+    return type(optimizer) is torch.optim.SGD and not any(optimizer.param_groups[0][name] for name in extras)

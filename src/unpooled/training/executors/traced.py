@@ -1,15 +1,17 @@
 """Per-site gradients of all sites as one flat list of batched tensor operations.
 
 `vmap(grad(loss))` gives them, but spends most of its time on bookkeeping in Python when models are small. Traced once
-(`make_fx`), the same computation, freed of in-place operations, is a list of ATen operations; three exact clean-ups make it shorter: identities
-drop out, repeated subexpressions are computed once, and the transpose of a batched product becomes the product of
-transposes, which saves a strided copy of each weight gradient. No compiler is involved, so it starts in a fraction
-of a second.
+(`make_fx`), the same computation, freed of in-place operations, is a list of ATen operations. Clean-ups make it
+shorter: identities drop out, repeated subexpressions are computed once, the transpose of a batched product becomes the
+product of transposes (which saves a strided copy of each weight gradient), log-softmax over a few classes is written
+out (torch's kernel takes 160 ns a row), and what depends on the data alone is computed once a batch, not once a step.
+No compiler is involved, so it starts in a fraction of a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -19,16 +21,47 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 aten = torch.ops.aten
 _RANDOM = ("bernoulli", "dropout", "rand", "normal", "multinomial", "exponential")
+_PRODUCTS = (aten.bmm.default, aten.mm.default, aten.addmm.default, aten.baddbmm.default)
+_HEAVY = ("convolution", "attention", "conv")
+FEW_CLASSES = 64
+"""Up to so many columns, a log-softmax written out in elementary operations is the faster one."""
+LIGHT = 1e8
+"""Programs of fewer multiplications and additions run on one thread: below it, two threads gain less than they lose
+where the processors are shared, and a thread that waits for a busy processor costs ten times the program."""
 
 
-def trace(function: Callable[..., Any], *examples: Tensor) -> Callable[..., Any]:
-    """`function`, specialised to the shapes of `examples`, as straight-line code that needs no autograd."""
+class Traced:
+    """Straight-line code for the shapes it was traced with; needs no autograd.
+
+    `prepare(data)` computes what depends on the data alone; a call takes the other tensors, the data and what was
+    prepared. `light` says whether more than one thread would be a waste.
+    """
+
+    def __init__(self, module: fx.GraphModule, free: int, *, pure: bool) -> None:
+        self.light = _light(module.graph)
+        self._first: Callable[..., Any] | None = None
+        if pure:
+            before, module = _split(module, free)
+            self._first = before.forward
+        self._step: Callable[..., Any] = module.forward
+
+    def prepare(self, data: Sequence[Tensor]) -> Sequence[Tensor]:
+        """All intermediate values that need the data and nothing else."""
+        return () if self._first is None else tuple(self._first(*data))
+
+    def __call__(self, free: Sequence[Tensor], data: Sequence[Tensor], prepared: Sequence[Tensor]) -> Sequence[Tensor]:
+        results: Sequence[Tensor] = self._step(*free, *data, *prepared)
+        return results
+
+
+def trace(function: Callable[..., Sequence[Tensor]], free: Sequence[Tensor], data: Sequence[Tensor]) -> Traced:
+    """`function(*free, *data)`, specialised to these shapes."""
     with torch.no_grad():
-        module = make_fx(functionalize(function))(*examples)
-    if not any(_mutates(node) for node in module.graph.nodes):
+        module = make_fx(functionalize(function))(*free, *data)
+    pure = not any(_mutates(node) for node in module.graph.nodes)
+    if pure:
         clean(module)
-    forward: Callable[..., Any] = module.forward
-    return forward
+    return Traced(module, len(free), pure=pure)
 
 
 def clean(module: fx.GraphModule) -> None:
@@ -36,6 +69,8 @@ def clean(module: fx.GraphModule) -> None:
     _drop_identities(module.graph)
     _transpose_products(module.graph)
     _drop_identities(module.graph)
+    _fill_constants(module.graph)
+    _write_out_softmax(module.graph)
     _share(module.graph)
     module.graph.eliminate_dead_code()
     module.recompile()
@@ -108,6 +143,87 @@ def _drop_contiguous_clones(graph: fx.Graph) -> None:
             source = node.args[0]
             if source.target is aten.bmm.default and node.kwargs.get("memory_format") is torch.contiguous_format:
                 node.replace_all_uses_with(source)
+
+
+def _fill_constants(graph: fx.Graph) -> None:
+    """`ones_like` and `zeros_like` need a shape, not the values that they were made from."""
+    for node in list(graph.nodes):
+        if node.target not in (aten.ones_like.default, aten.zeros_like.default):
+            continue
+        value, number = node.meta["val"], float(node.target is aten.ones_like.default)
+        with graph.inserting_before(node):
+            filled = graph.call_function(
+                aten.full.default, (list(value.shape), number), {"dtype": value.dtype, "device": value.device}
+            )
+        filled.meta["val"] = value
+        node.replace_all_uses_with(filled)
+    graph.eliminate_dead_code()
+
+
+def _write_out_softmax(graph: fx.Graph) -> None:
+    """log-softmax and its derivative over a last dimension of few columns, in elementary operations."""
+    for node in list(graph.nodes):
+        forward = node.target is aten._log_softmax.default
+        if not forward and node.target is not aten._log_softmax_backward_data.default:
+            continue
+        value = node.meta["val"]
+        dim = int(node.args[1] if forward else node.args[2]) % value.ndim
+        if dim != value.ndim - 1 or value.shape[-1] > FEW_CLASSES or value.dtype != node.args[0].meta["val"].dtype:
+            continue
+        with graph.inserting_before(node):
+            source = node.args[0]
+            if forward:
+                shifted = graph.call_function(
+                    aten.sub.Tensor, (source, graph.call_function(aten.amax.default, (source, [dim], True)))
+                )
+                powers = graph.call_function(aten.exp.default, (shifted,))
+                total = graph.call_function(aten.sum.dim_IntList, (powers, [dim], True))
+                last = graph.call_function(aten.sub.Tensor, (shifted, graph.call_function(aten.log.default, (total,))))
+            else:
+                share = graph.call_function(aten.exp.default, (node.args[1],))
+                total = graph.call_function(aten.sum.dim_IntList, (source, [dim], True))
+                spread = graph.call_function(aten.mul.Tensor, (share, total))
+                last = graph.call_function(aten.sub.Tensor, (source, spread))
+        last.meta["val"] = value
+        node.replace_all_uses_with(last)
+    graph.eliminate_dead_code()
+
+
+def _split(module: fx.GraphModule, free: int) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """What depends on the data alone, and the rest: the second program takes the results of the first at its end."""
+    nodes = list(module.graph.nodes)
+    places = [n for n in nodes if n.op == "placeholder"]
+    moving = set(places[:free])
+    for node in nodes:
+        if node.op != "placeholder" and (node.op != "call_function" or not _pure(node) or moving & set(node.all_input_nodes)):
+            moving.add(node)
+    still = [n for n in nodes if n.op == "call_function" and n not in moving]
+    needed = [n for n in still if any(user in moving for user in n.users)]
+    before, after = fx.Graph(), fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in [*places[free:], *still]:
+        copies[node] = before.node_copy(node, lambda n: copies[n])
+    before.output(tuple(copies[n] for n in needed))
+    moved: dict[fx.Node, fx.Node] = {p: after.node_copy(p) for p in places}
+    for i, node in enumerate(needed):
+        moved[node] = after.placeholder(f"prepared_{i}")
+    for node in nodes:
+        if node in moving and node.op != "placeholder":
+            moved[node] = after.node_copy(node, lambda n: moved[n])
+    return fx.GraphModule(module, before), fx.GraphModule(module, after)
+
+
+def _light(graph: fx.Graph) -> bool:
+    """Whether one step is a small amount of arithmetic."""
+    total = 0
+    for node in graph.nodes:
+        if any(word in str(node.target) for word in _HEAVY):
+            return False
+        if node.target in _PRODUCTS:
+            total += 2 * prod(node.meta["val"].shape) * int(node.args[-1 if len(node.args) == 2 else 1].meta["val"].shape[-2 if len(node.args) == 2 else -1])
+        elif isinstance(node.meta.get("val"), Tensor):
+            total += node.meta["val"].numel()
+    return total < LIGHT
 
 
 def _share(graph: fx.Graph) -> None:

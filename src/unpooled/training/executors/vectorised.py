@@ -7,8 +7,10 @@ models agree up to rounding. Sites with batches of one size share a program; une
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,24 +25,24 @@ from unpooled.training.batches import Batches
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Seats, positions
 from unpooled.training.executors.stacked_optimizer import StackedOptimizer
-from unpooled.training.executors.traced import trace
+from unpooled.training.executors.traced import Traced, trace
 from unpooled.training.layout import layout_of, numpy_rows, row_of, unflatten
 from unpooled.training.recipe import Recipe
-
-Program = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(parameters, buffers, X, y), all stacked, to (gradients, losses)."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Seats whose batches have one size; `X`, `y` are set where every step uses the same rows."""
+    """Seats whose batches have one size; `data` (X, y) is set where every step uses the same rows.
+
+    `prepared` remembers what each program made of that data.
+    """
 
     seats: Tensor | None
     batches: Sequence[Batches]
     starts: Tensor
     size: int
-    X: Tensor | None
-    y: Tensor | None
+    data: tuple[Tensor, Tensor] | None
+    prepared: dict[Traced, Sequence[Tensor]] = field(default_factory=dict)
 
 
 class VectorisedExecutor:
@@ -66,7 +68,8 @@ class VectorisedExecutor:
         self._read_data(sites)
         self._batches = [Batches(recipe.streams, s.name, s.size or 0, recipe.batch_size) for s in sites]
         self._groups: dict[Any, list[_Group]] = {}
-        self._programs: dict[Any, Program] = {}
+        self._programs: dict[Any, Traced] = {}
+        self._start: Tensor | None = None
 
     def _read_data(self, sites: Sequence[Site]) -> None:
         data = [site.require_train() for site in sites]
@@ -86,16 +89,27 @@ class VectorisedExecutor:
         index = slice(None) if isinstance(seats, slice) else torch.from_numpy(np.asarray(seats))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
-            values = torch.from_numpy(rows if rows.flags.c_contiguous else rows.copy())
+            values = torch.from_numpy(rows if min(rows.strides) >= 0 else rows.copy())
         if layers is None and not self.layout.state and isinstance(index, slice):
             width = self.layout.parameter_width
-            self.stack.copy_(values[:, :width])
+            if rows.strides[0] == 0 and self.optimizer.plain:
+                self._start = values[0, :width].to(self.stack.dtype, copy=True)
+            else:
+                self._start = None
+                self.stack.copy_(values[:, :width])
             if self.layout.buffers:
                 self.buffers.copy_(values[:, width:])
         else:
+            self._settle()
             self._load_layers(index, values, named)
         if self.recipe.optimizer_state == "reset":
             self.optimizer.clear(index)
+
+    def _settle(self) -> None:
+        """Give each site its copy of the one model that all were told to continue from."""
+        if self._start is not None:
+            self.stack.copy_(self._start)
+            self._start = None
 
     def _load_layers(self, index: Any, values: Tensor, named: Sequence[str]) -> None:
         width, model, start = self.layout.parameter_width, self.layout.model_width, 0
@@ -116,15 +130,33 @@ class VectorisedExecutor:
     def train(self, seats: Seats, step: int, steps: int) -> Array:
         groups = self._grouped(seats)
         totals = torch.zeros(len(positions(seats, self.seats)), dtype=torch.float64)
+        everyone = len(groups) == 1 and isinstance(seats, slice)
+        first = step
+        if everyone and steps and self._start is not None:
+            totals += self._first_step(groups[0], step)
+            first += 1
+        self._settle()
         for group in groups:
             where = slice(None) if len(groups) == 1 else group.seats
-            everyone = len(groups) == 1 and isinstance(seats, slice)
+            buffers = self.buffers if everyone else self.buffers[self._rows_of(seats, group)]
             with self.optimizer.session(None if everyone else self._rows_of(seats, group)) as session:
-                for t in range(step, step + steps):
-                    gradient, loss = self._gradient(session.rows, seats, group, t)
-                    session.step(gradient, self.recipe.rate(t))
+                views = _views(session.rows, self._parameters)
+                for t in range(first, step + steps):
+                    gradients, loss = self._gradients(views, _views(buffers, self._buffers), group, t)
+                    session.step(views, gradients, self.recipe.rate(t))
                     totals[where] += loss
         return np.asarray((totals / max(steps, 1)).numpy())
+
+    def _first_step(self, group: _Group, step: int) -> Tensor:
+        """A step of plain descent from one model: what all sites share is computed once, and nothing is copied."""
+        assert self._start is not None
+        start = list(unflatten(self._start, self._parameters).values())
+        gradients, loss = self._gradients(start, _views(self.buffers, self._buffers), group, step, shared=True)
+        rate = self.recipe.rate(step)
+        for part, old, gradient in zip(_views(self.stack, self._parameters), start, gradients, strict=True):
+            torch.add(old, gradient, alpha=-rate, out=part)
+        self._start = None
+        return loss
 
     def _rows_of(self, seats: Seats, group: _Group) -> Tensor:
         where = torch.tensor(positions(seats, self.seats))
@@ -145,39 +177,54 @@ class VectorisedExecutor:
         places = [j for j, i in enumerate(chosen) if self._batches[i].size == size]
         batches = [self._batches[chosen[j]] for j in places]
         starts = torch.from_numpy(self._starts[[chosen[j] for j in places]])
-        X = y = None
+        data = None
         if all(b.full for b in batches):
             index = (starts[:, None] + torch.arange(size)).reshape(-1)
-            X, y = self._take(index, len(places), size)
-        return _Group(None if alone else torch.tensor(places), batches, starts, size, X, y)
+            data = self._take(index, len(places), size)
+        return _Group(None if alone else torch.tensor(places), batches, starts, size, data)
 
     def _take(self, index: Tensor, sites: int, size: int) -> tuple[Tensor, Tensor]:
         X, y = self._X.index_select(0, index), self._y.index_select(0, index)
         return X.view(sites, size, *X.shape[1:]), y.view(sites, size, *y.shape[1:])
 
-    def _gradient(self, rows: Tensor, seats: Seats, group: _Group, step: int) -> tuple[Tensor, Tensor]:
-        X, y = group.X, group.y
-        if X is None or y is None:
+    def _gradients(
+        self, parameters: Sequence[Tensor], buffers: Sequence[Tensor], group: _Group, step: int, *, shared: bool = False
+    ) -> tuple[Sequence[Tensor], Tensor]:
+        """Gradients, one tensor a parameter with sites first, and losses; `shared` parameters have no site dimension."""
+        data = group.data
+        if data is None:
             drawn = torch.from_numpy(np.stack([b(step) for b in group.batches]))
-            X, y = self._take((group.starts[:, None] + drawn).reshape(-1), len(group.batches), group.size)
-        buffers = self.buffers if len(rows) == self.seats else self.buffers[self._rows_of(seats, group)]
-        key = (len(rows), group.size)
+            data = self._take((group.starts[:, None] + drawn).reshape(-1), len(group.batches), group.size)
+        free, key = (*parameters, *buffers), (len(group.batches), group.size, shared)
         program = self._programs.get(key)
         if program is None:
-            program = self._programs[key] = self._program(rows, buffers, X, y)
-        with torch.no_grad():
-            return program(rows, buffers, X, y)
+            program = self._programs[key] = self._program(free, data, shared)
+        with torch.no_grad(), _one_thread(program.light):
+            prepared = group.prepared.get(program)
+            if prepared is None:
+                prepared = program.prepare(data)
+                if group.data is not None:
+                    group.prepared[program] = prepared
+            *gradients, loss = program(free, data, prepared)
+        return gradients, loss
 
-    def _program(self, rows: Tensor, buffers: Tensor, X: Tensor, y: Tensor) -> Program:
+    def _program(self, free: Sequence[Tensor], data: Sequence[Tensor], shared: bool) -> Traced:
         module, loss = self.recipe.module, self.recipe.loss
         module.train()
+        names, count = (*self._parameters, *self._buffers), len(self._parameters)
 
-        def site_loss(parameters: Tensor, constants: Tensor, X: Tensor, y: Tensor) -> Tensor:
-            named = {**unflatten(parameters, self._parameters), **unflatten(constants, self._buffers)}
+        def site_loss(parameters: Sequence[Tensor], constants: Sequence[Tensor], X: Tensor, y: Tensor) -> Tensor:
+            named = dict(zip(names, (*parameters, *constants), strict=True))
             return loss(functional_call(module, named, (X,)), y)
 
+        def gradients(*tensors: Tensor) -> Sequence[Tensor]:
+            values, (X, y) = tensors[:-2], tensors[-2:]
+            per_site = vmap(grad_and_value(site_loss), in_dims=(None if shared else 0, 0, 0, 0))
+            found, losses = per_site(values[:count], values[count:], X, y)
+            return (*found, losses)
+
         try:
-            return trace(vmap(grad_and_value(site_loss)), rows, buffers, X, y)
+            return trace(gradients, free, data)
         except Exception as error:  # torch raises many types here; the first line of its text tells which operation
             first_line = next(iter(str(error).splitlines()), type(error).__name__)
             raise Unsupported(
@@ -186,6 +233,7 @@ class VectorisedExecutor:
             ) from error
 
     def rows(self, seats: Seats, layers: Layers = None) -> Array:
+        self._settle()
         index = slice(None) if isinstance(seats, slice) else torch.from_numpy(np.asarray(seats))
         parts = [self.stack]
         if self.layout.buffers:
@@ -200,12 +248,32 @@ class VectorisedExecutor:
         return out
 
     def state(self) -> dict[str, Any]:
+        self._settle()
         return {"stack": self.stack, "buffers": self.buffers, "optimizer": self.optimizer.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
+        self._start = None
         self.stack.copy_(state["stack"])
         self.buffers.copy_(state["buffers"])
         self.optimizer.restore(state["optimizer"])
+
+
+def _views(rows: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> list[Tensor]:
+    """Parts of a matrix (m, P) as tensors (m, *shape) that share its memory."""
+    parts = torch.split(rows, [prod(s) for s in shapes.values()], dim=1) if shapes else ()
+    return [part.view(len(rows), *shape) for part, shape in zip(parts, shapes.values(), strict=True)]
+
+
+@contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    """Run a block on one thread of torch, and put the number back."""
+    threads = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _refuse_running_statistics(module: nn.Module) -> None:

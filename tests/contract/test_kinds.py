@@ -1,0 +1,222 @@
+"""Every kind of question that exists is written down here, so that none slips in unseen."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unpooled.sites
+import unpooled.training
+from unpooled.errors import BadRecord
+from unpooled.sites import preparation, statistics
+from unpooled.sites.payload import Stacked, decode, encode, size
+from unpooled.sites.policy import RAW_DATA_KINDS
+from unpooled.sites.questions import KINDS, Answer, Failure, Question, handler_of, handles, joint_handler_of
+from unpooled.training import questions as training
+from unpooled.training.evaluation import Evaluated
+
+ROW = np.array([1.5, -2.0, np.nan], dtype=np.float32)
+
+MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
+    # kind: its question and answers, each with its size by hand: 8 bytes a number, 1 for None and truth
+    # values, strings and arrays as long as they are
+    "begin": [
+        (training.Begin(task="ähm"), 4),
+        (training.Begun(samples=3, test_samples=0), 16),
+    ],
+    "train": [
+        (training.Train(step=3, steps=2, row=ROW, layers=("0", "ab"), send=True, send_layers=None), 16 + 12 + 3 + 2),
+        (training.Train(step=3, steps=2, row=None, layers=None, send=False, send_layers=("c",)), 16 + 1 + 1 + 1 + 1),
+        (training.Trained(loss=0.5, row=ROW.astype(np.float64)), 8 + 24),
+        (training.Trained(loss=0.5, row=None), 9),
+    ],
+    "evaluate": [
+        (training.Evaluate(row=ROW), 12),
+        (training.Evaluate(row=None), 1),
+        (Evaluated(examples=2, loss=0.1, confusion=np.eye(2, dtype=np.int64), squared=0.0, absolute=0.0), 32 + 32),
+        (Evaluated(examples=2, loss=0.1, confusion=None, squared=0.0, absolute=0.0), 33),
+    ],
+    "rows": [
+        (training.Rows(), 0),
+        (training.HandedOver(X=np.ones((2, 3), dtype=np.float32), y=np.array([0, 1])), 24 + 16),
+    ],
+    "columns": [
+        (statistics.Columns(examples_of=("age", "b")), 4),
+        (
+            statistics.ColumnsAnswer(
+                rows=5,
+                names=("age", "b"),
+                types=("number", "text"),
+                missing=np.array([0, 2]),
+                shape=(2, 2),
+                examples=(("b", "high"),),
+            ),
+            8 + 4 + 10 + 16 + 16 + 5,
+        ),
+    ],
+    "categories": [
+        (statistics.Categories(columns=(("b", "", ""),), limit=9), 1 + 8 + 5),
+        (statistics.CategoriesAnswer(values=(("low", "hi"), ()), distinct=(2, 70), missing=(0, 1)), 5 + 16 + 16),
+    ],
+    "moments": [
+        (statistics.Moments(columns=("a", "bc"), center=ROW.astype(np.float64)), 3 + 24),
+        (statistics.Moments(columns=("a",)), 2),
+        (statistics.MomentsAnswer(counts=np.array([3]), sums=np.array([0.5]), squares=np.array([0.25])), 24),
+    ],
+    "describe": [
+        (statistics.Describe(), 0),
+        (statistics.DescribeAnswer(train=3, test=0, classes=np.array([1, 2]), mean=None), 16 + 16 + 1),
+        (statistics.DescribeAnswer(train=3, test=0, classes=None, mean=0.5), 16 + 1 + 8),
+    ],
+    "prepare": [
+        (
+            preparation.Prepare(
+                columns=(("age", "number", 0.5),), target=("y", "", ""), classes=("a", "bc"), shape=(2, 2)
+            ),
+            3 + 6 + 8 + 1 + 3 + 16,
+        ),
+        (preparation.PrepareAnswer(train=3, test=0), 16),
+    ],
+    "split": [
+        (statistics.Split(target=("y", "", ""), stratify=True), 1 + 1 + 1 + 8 + 8),
+        (statistics.SplitAnswer(train=3, test=2, unlabelled=0), 24),
+    ],
+}
+
+ALL_KINDS = {
+    "begin": (training.Begin, training.Begun),
+    "train": (training.Train, training.Trained),
+    "evaluate": (training.Evaluate, Evaluated),
+    "rows": (training.Rows, training.HandedOver),
+    "columns": (statistics.Columns, statistics.ColumnsAnswer),
+    "prepare": (preparation.Prepare, preparation.PrepareAnswer),
+    "split": (statistics.Split, statistics.SplitAnswer),
+    "categories": (statistics.Categories, statistics.CategoriesAnswer),
+    "moments": (statistics.Moments, statistics.MomentsAnswer),
+    "describe": (statistics.Describe, statistics.DescribeAnswer),
+}
+
+CASES = [(kind, message, wanted) for kind, several in MESSAGES.items() for message, wanted in several]
+
+
+def test_there_are_messages_of_all_kinds() -> None:
+    assert {type(message) for _, message, _ in CASES} == {cls for pair in ALL_KINDS.values() for cls in pair}
+
+
+def test_these_are_all_kinds() -> None:
+    for package in (unpooled.sites, unpooled.training):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            importlib.import_module(module.name)
+    assert {k: (q, q.answer) for k, q in KINDS.items()} == ALL_KINDS
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_every_kind_has_a_handler_and_frozen_messages_of_named_fields(kind: str) -> None:
+    question, answer = ALL_KINDS[kind]
+    assert callable(handler_of(question))
+    assert question.kind == kind
+    for message in (question, answer):
+        assert is_dataclass(message)
+        assert message.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        assert all(f.kw_only for f in fields(message))
+
+
+def test_joint_handlers_exist_only_where_they_were_compared_with_single_ones() -> None:
+    assert {k for k, q in KINDS.items() if joint_handler_of(q)} == {"begin", "train"}  # test_executors.py
+
+
+def test_raw_rows_leave_only_by_a_kind_that_policies_refuse() -> None:
+    assert {"rows"} == RAW_DATA_KINDS
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return type(a) is type(b) and a == b
+
+
+@pytest.mark.parametrize(("kind", "message", "wanted"), CASES)
+def test_a_message_survives_the_wire(kind: str, message: Question | Answer, wanted: int) -> None:
+    question = None if isinstance(message, Question) else KINDS[kind]
+    back = decode(encode(message), answer_to=question)
+    assert type(back) is type(message)
+    for f in fields(message):
+        assert same(getattr(back, f.name), getattr(message, f.name)), f.name
+
+
+@pytest.mark.parametrize(("kind", "message", "wanted"), CASES)
+def test_size_is_the_payload_counted_by_hand(kind: str, message: Question | Answer, wanted: int) -> None:
+    assert size(message) == wanted
+    assert len(encode(message)) >= wanted - 8 * len(fields(message))  # numbers may be shorter as text
+
+
+@pytest.mark.parametrize(("kind", "message", "wanted"), CASES)
+def test_equal_messages_give_equal_bytes(kind: str, message: Question | Answer, wanted: int) -> None:
+    values = {f.name: getattr(message, f.name) for f in fields(message)}
+    copied = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in reversed(values.items())}
+    assert len({encode(type(message)(**copied)) for _ in range(50)}) == 1
+
+
+def test_many_arrays_are_written_in_one_order() -> None:
+    """safetensors writes a dict in the order of a hash table; equal bytes must not depend on it."""
+    answer = training.HandedOver(X=np.ones((2, 3), dtype=np.float32), y=np.array([0, 1]))
+    swapped = training.HandedOver(y=np.array([0, 1]), X=np.ones((2, 3), dtype=np.float32))
+    assert {encode(a) for a in (answer, swapped) for _ in range(50)} == {encode(answer)}
+
+
+def test_different_messages_give_different_bytes() -> None:
+    assert encode(training.Trained(loss=0.5, row=ROW)) != encode(training.Trained(loss=0.5, row=-ROW))
+    assert encode(training.Trained(loss=0.5, row=None)) != encode(training.Trained(loss=0.25, row=None))
+
+
+def test_a_failure_survives_as_the_answer_to_any_kind() -> None:
+    failure = Failure(code="BadData", reason="no rows")
+    assert size(failure) == len("BadData") + len("no rows")
+    for question in KINDS.values():
+        assert decode(encode(failure), answer_to=question) == failure
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no safetensors",
+        encode(training.Rows())[:-3],
+        encode(training.Rows()).replace(b"rows", b"cows"),
+        encode(training.Begin(task="x")).replace(b"task", b"tusk"),
+        b"\xff" * 64,
+    ],
+)
+def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
+    with pytest.raises(BadRecord, match=f"These {len(data)} bytes are no message of a known kind"):
+        decode(data)
+
+
+def test_only_plain_values_cross_the_door() -> None:
+    with pytest.raises(TypeError, match="dict cannot cross the door"):
+        size(training.Begin(task={"a": 1}))  # type: ignore[arg-type]
+
+
+def test_a_kind_has_one_handler() -> None:
+    with pytest.raises(ValueError, match="'train' has a handler already"):
+        handles(training.Train)(lambda site, question: Failure(code="", reason=""))
+
+
+def test_a_stack_is_a_mapping_of_the_messages_it_stands_for() -> None:
+    template = training.Trained(loss=0.0, row=None)
+    rows = np.arange(6, dtype=np.float32).reshape(2, 3)
+    stack = Stacked(("a", "b"), template, {"loss": np.array([0.5, 1.5]), "row": rows})
+    singly = [training.Trained(loss=0.5, row=rows[0]), training.Trained(loss=1.5, row=rows[1])]
+    assert list(stack) == ["a", "b"]
+    assert len(stack) == 2
+    assert [encode(m) for m in stack.values()] == [encode(m) for m in singly]
+    assert [encode(m) for _, m in stack.messages()] == [encode(m) for m in singly]
+    assert [size(m) for m in singly] == [stack.size_each()] * 2 == [20, 20]
+    assert "c" not in stack
+    with pytest.raises(KeyError):
+        stack["c"]

@@ -1,0 +1,156 @@
+"""Coverage of daisy-chaining (feddc.md, T6 and T7) against brute force and the permutations that runs really make."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unpooled.errors import BadSetting
+from unpooled.seeds import Streams
+from unpooled.training.channel import RoundChannel
+from unpooled.training.coverage import (
+    events_to_cover,
+    events_to_cover_bound,
+    expected_distinct,
+    published_aggregate_period,
+    published_steps,
+)
+from unpooled.training.exchange import Facts, Pull
+from unpooled.training.operators import permute
+
+TABLE = [
+    # m, k, delta, published steps, events that suffice, closed form: feddc.md, T6
+    (25, 5, 0.05, 6.1, 8, 8),
+    (25, 13, 0.05, 20.1, 27, 29),
+    (50, 10, 0.05, 11.7, 15, 16),
+    (50, 25, 0.05, 36.3, 48, 53),
+    (50, 45, 0.05, 117.6, 178, 183),
+    (150, 15, 0.05, 16.1, 19, 22),
+    (441, 47, 0.10, 49.9, 56, 67),
+]
+
+
+@pytest.mark.parametrize(("m", "k", "delta", "published", "exact", "closed"), TABLE)
+def test_the_table_of_the_specification(
+    m: int, k: int, delta: float, published: float, exact: int, closed: int
+) -> None:
+    assert round(published_steps(m, k, delta), 1) == published
+    assert events_to_cover(m, k, delta) == exact
+    assert events_to_cover_bound(m, k, delta) == closed
+
+
+def distinct_seen(m: int, events: int, root: int) -> np.ndarray[Any, np.dtype[Any]]:
+    """How many datasets each of m models has seen after that many runs of the real operator."""
+    facts = Facts(tuple(f"s{i}" for i in range(m)), np.ones(m, dtype=np.int64), {"tag": slice(0, 1)}, ("tag",), events)
+    streams, hop = Streams(root), permute()
+    where = np.arange(m, dtype=np.float64)[:, None]  # at each site, the number of the model it holds
+    seen = np.eye(m, dtype=bool)
+    for t in range(events):
+        channel = RoundChannel(t, facts, Pull(), where, _never)
+        hop(channel, None, streams.generator("exchange", t), facts)
+        delivery = channel.delivery()
+        assert delivery is not None
+        where = np.array(delivery.rows)
+        seen[where[:, 0].astype(int), np.arange(m)] = True
+    return seen.sum(axis=1)
+
+
+def _never(sites: Any, layers: Any) -> Any:
+    raise AssertionError("permute announces what it pulls")
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "delta"), [(25, 5, 0.05), (25, 13, 0.05), (50, 10, 0.05), (50, 25, 0.05), (12, 12, 0.2)]
+)
+def test_enough_events_cover_in_runs_of_the_real_permutation(m: int, k: int, delta: float) -> None:
+    runs = 400
+    covered = np.mean([(distinct_seen(m, events_to_cover(m, k, delta), root) >= k).all() for root in range(runs)])
+    assert covered >= 1 - delta - 3 * math.sqrt(delta * (1 - delta) / runs)
+
+
+def test_the_published_number_of_steps_does_not_cover_for_every_model() -> None:
+    """feddc.md T6, m=50, k=25: the share of runs in which all models have seen k is 0.00, not 0.95."""
+    steps = math.ceil(published_steps(50, 25, 0.05))
+    seen = np.array([distinct_seen(50, steps, root) >= 25 for root in range(200)])
+    assert seen.all(axis=1).mean() < 0.05
+    assert abs(seen.mean() - 0.87) < 0.05
+
+
+@pytest.mark.parametrize(("m", "events"), [(10, 5), (30, 60)])
+def test_the_mean_number_of_datasets_seen_is_that_of_runs(m: int, events: int) -> None:
+    seen = np.array([distinct_seen(m, events, root).mean() for root in range(200)])
+    assert abs(seen.mean() - expected_distinct(m, events)) < 4 * seen.std() / math.sqrt(len(seen))
+
+
+@pytest.mark.parametrize(("m", "events"), [(1, 3), (2, 0), (2, 3), (3, 4), (4, 3)])
+def test_all_paths_of_one_model_counted_out(m: int, events: int) -> None:
+    """A model's path is uniform over m^events sequences of sites."""
+    counts = [len({0, *path}) for path in itertools.product(range(m), repeat=events)]
+    assert expected_distinct(m, events) == pytest.approx(np.mean(counts), rel=1e-12)
+    for k in range(1, m + 1):
+        share = np.mean([c < k for c in counts])
+        for delta in (0.01, 0.3, 0.9):
+            assert (m * share <= delta) == (events_to_cover(m, k, delta) <= events)
+
+
+@given(m=st.integers(2, 60), data=st.data(), delta=st.floats(0.001, 0.5))
+def test_the_closed_form_is_never_too_short(m: int, data: st.DataObject, delta: float) -> None:
+    k = data.draw(st.integers(1, m))
+    assert events_to_cover(m, k, delta) <= events_to_cover_bound(m, k, delta)
+    assert events_to_cover(m, k, delta) >= k - 1  # an event shows at most one new dataset
+
+
+@given(m=st.integers(2, 60), data=st.data())
+def test_more_is_never_cheaper(m: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, m - 1))
+    for count in (events_to_cover, events_to_cover_bound, published_steps):
+        assert count(m, k, 0.05) <= count(m, k + 1, 0.05)
+        assert count(m, k, 0.05) <= count(m, k, 0.01)
+
+
+def needed(epsilon: float, delta: float) -> float:
+    """n_0 of the paper's notebook."""
+    return math.log(1 / delta) / epsilon
+
+
+def test_the_origin_of_fifty_steps_on_susy() -> None:
+    assert published_aggregate_period(441, 2, needed(0.05, 0.01), 0.01) == pytest.approx(49.898, abs=5e-4)
+    assert published_aggregate_period(441, 2, needed(0.05, 0.1), 0.01) == pytest.approx(24.78, abs=5e-3)
+    assert published_aggregate_period(441, 2, needed(0.05, 0.01), 0.01, daisy_period=3) == pytest.approx(
+        3 * 49.898, abs=2e-3
+    )
+
+
+@pytest.mark.parametrize(("m", "b"), [(100, 88.1), (150, 74.1), (500, 61.9), (2000, 58.9)])
+def test_the_plotted_periods_for_eight_samples(m: int, b: float) -> None:
+    assert published_aggregate_period(m, 8, needed(0.01, 0.01), 0.01) == pytest.approx(b, abs=0.05)
+
+
+def test_a_federation_with_too_few_samples_is_refused() -> None:
+    """The paper's figure has a point at m=50, n=8; it needs 58 datasets of 50."""
+    with pytest.raises(BadSetting, match="needs 461 samples, but 50 sites x 8 are only 400"):
+        published_aggregate_period(50, 8, needed(0.01, 0.01), 0.01)
+    assert published_aggregate_period(58, 8, needed(0.01, 0.01), 0.01) > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: events_to_cover(5, 6, 0.1), "k=6 distinct datasets of 5 sites"),
+        (lambda: events_to_cover(5, 0, 0.1), "k must be a whole number of at least 1"),
+        (lambda: events_to_cover_bound(5, 2, 0.0), "delta must lie between 0 and 1"),
+        (lambda: published_steps(5, 2, 1.0), "delta must lie between 0 and 1"),
+        (lambda: expected_distinct(0, 2), "sites must be"),
+        (lambda: expected_distinct(3, -1), "events must be a whole number of at least 0"),
+        (lambda: published_aggregate_period(5, 1, math.inf, 0.1), "needed must be"),
+    ],
+)
+def test_settings_without_meaning_are_refused(call: Any, text: str) -> None:
+    with pytest.raises(BadSetting, match=text):
+        call()
