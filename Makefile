@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c const
 $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/bin/python .venv/.installed .venv/.installed-dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check fix bench axe clean
+.PHONY: help demo test slow check fix bench docs axe clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
@@ -40,11 +40,14 @@ fix: .venv/.installed-dev  ## format the code and apply lint's safe fixes
 bench: .venv/.installed-dev  ## run every script in benchmarks/
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
+docs: .venv/.installed-dev  ## the documentation as a site that needs no network: .site/index.html
+	$(BIN)/mkdocs build --quiet
+
 axe:  ## fetch axe-core with npm, for the accessibility test of the report
 	npm install --no-save --no-audit --no-fund --ignore-scripts --prefix .axe axe-core@$(AXE_VERSION)
 
 clean:  ## remove .venv, caches and built files; runs/ stays
-	rm -rf .venv .axe dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .axe .site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A version manager may offer a python3.12 that only prints an error, so each candidate is run, not looked up.

@@ -39,7 +39,7 @@ def accuracy_against_bytes(
 ) -> Figure:
     """As `accuracy_against_steps`, over the bytes that training has moved so far, on a logarithmic axis.
 
-    What moves no bytes is a level line over the whole width; what moves all its bytes at once is one point.
+    Sites that train alone exchange no model and are a level line; what moves all its bytes at once is one point.
     """
     return _curves(history, metric, "bytes", methods, width)
 
@@ -54,13 +54,14 @@ def _curves(history: pd.DataFrame, metric: str, x: str, methods: Methods | None,
         figure = style.new_figure(width, 0.9 + (2.5 * rows if narrow else 3.1))
         axes = figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False).ravel()
         shown = style.present(history, methods)
+        alpha = min(max(0.35 / max(len(shown), 1), 0.05), 0.16)  # many bands on one another would hide the lines
         for ax, (model, table) in zip(axes, tables.items(), strict=False):
             ax.set_title(PANELS[model])
             if x == "bytes":
                 style.bytes_axis(ax)
             for place, method in enumerate(shown):
                 lines = table[(table["protocol"] == method.label) & np.isfinite(table["mean"])]
-                (_against_bytes if x == "bytes" else _against_steps)(ax, lines, method, place)
+                (_against_bytes if x == "bytes" else _against_steps)(ax, lines, method, place, alpha)
         for number, ax in enumerate(axes):
             if narrow and number < rows - 1:
                 continue
@@ -74,24 +75,24 @@ def _curves(history: pd.DataFrame, metric: str, x: str, methods: Methods | None,
     return figure
 
 
-def _against_steps(ax: Axes, table: pd.DataFrame, method: Method, place: int) -> None:
-    _line(ax, table["step"].to_numpy(), table, method, place)
+def _against_steps(ax: Axes, table: pd.DataFrame, method: Method, place: int, alpha: float) -> None:
+    _line(ax, table["step"].to_numpy(), table, method, place, alpha)
 
 
-def _against_bytes(ax: Axes, table: pd.DataFrame, method: Method, place: int) -> None:
+def _against_bytes(ax: Axes, table: pd.DataFrame, method: Method, place: int, alpha: float) -> None:
     moved = table[table["bytes"] > 0]
     if table.empty:
         return
-    if moved.empty:
+    if method.alone or moved.empty:
         ax.axhline(float(table["mean"].iloc[-1]), color=method.look.light, ls=method.look.dash)
     elif moved["bytes"].nunique() == 1:
         last = moved.iloc[[-1]]
-        _line(ax, last["bytes"].to_numpy(), last, method, place)
+        _line(ax, last["bytes"].to_numpy(), last, method, place, alpha)
     else:
-        _line(ax, moved["bytes"].to_numpy(), moved, method, place)
+        _line(ax, moved["bytes"].to_numpy(), moved, method, place, alpha)
 
 
-def _line(ax: Axes, x: np.ndarray, table: pd.DataFrame, method: Method, place: int) -> None:
+def _line(ax: Axes, x: np.ndarray, table: pd.DataFrame, method: Method, place: int, alpha: float) -> None:
     if table.empty:
         return
     look, mean, half = method.look, table["mean"].to_numpy(float), table["half_width"].to_numpy(float)
@@ -106,6 +107,6 @@ def _line(ax: Axes, x: np.ndarray, table: pd.DataFrame, method: Method, place: i
     )
     if np.isfinite(half).any() and len(x) > 1:
         half = np.nan_to_num(half)
-        ax.fill_between(x, mean - half, mean + half, color=look.light, alpha=0.16, linewidth=0)
+        ax.fill_between(x, mean - half, mean + half, color=look.light, alpha=alpha, linewidth=0)
     elif np.isfinite(half).any():
         ax.errorbar(x, mean, yerr=half, color=look.light, capsize=3, lw=1.2)

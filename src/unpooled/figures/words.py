@@ -77,17 +77,21 @@ METRICS = {
         Metric("auc", "area under the ROC curve"),
         Metric("r2", "explained variance (R²)"),
         Metric("loss", "loss", higher_is_better=False),
+        Metric("train_loss", "loss on training rows", higher_is_better=False),
         Metric("rmse", "root mean squared error", higher_is_better=False),
         Metric("mse", "mean squared error", higher_is_better=False),
         Metric("mae", "mean absolute error", higher_is_better=False),
     )
 }
-"""A metric that is not here is shown under its own name, as a plain number of which more is better."""
+"""A metric that is not here is shown under its own name, as a plain number."""
+ERRORS = ("loss", "error", "rmse", "mse", "mae", "brier")
+"""In the name of a metric that is not in the table, these say that less is better."""
 
 
 def metric_called(name: str) -> Metric:
     """The metric's row, or a plain one for a name that is not in the table."""
-    return METRICS.get(name, Metric(name, name.replace("_", " ")))
+    lower = any(word in name.lower() for word in ERRORS)
+    return METRICS.get(name, Metric(name, name.replace("_", " "), higher_is_better=not lower))
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -70,13 +70,18 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = _code
+    environment.filters |= {"code": _code, "wbr": _breakable}
     return environment
 
 
 def _code(text: str) -> Markup:
     """Plain text, escaped, in which `commands` between backticks are set as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _breakable(text: str) -> Markup:
+    """Plain text, escaped, that may go on in a new line after each underscore."""
+    return Markup(str(escape(text)).replace("_", "_<wbr>"))
 
 
 def render(template: str, **values: Any) -> Markup:

@@ -86,6 +86,13 @@ def _looks(run: TrainingRecord, peers: Sequence[Record]) -> Methods:
     return {label: everywhere.get(label, method) for label, method in here.items()}
 
 
+def _level(looks: Methods) -> str:
+    """How to read the lines that do not rise, where there are any."""
+    told = [f"{m.shown} exchanges no model and is a level line." for m in looks.values() if m.alone]
+    told += [f"{m.shown} moves all rows at once and is one point." for m in looks.values() if m.simulation_only]
+    return " ".join(told)
+
+
 def _facts(run: TrainingRecord, answer: AnswerWriter) -> list[tuple[str, str]]:
     """What was run and on what."""
     result, data, words = run.result, run.result.data, answer.words
@@ -156,8 +163,7 @@ def _pictures(
             answer.values,
             lambda w: figures.accuracy_against_bytes(run.history, metric.name, methods=looks, width=w),
             f"{subject} against bytes moved",
-            f"The same {name}, over the bytes of all {words.sites} together. What sends nothing is a level "
-            "line, what sends everything at once is one point.",
+            f"The same {name}, over the bytes of all {words.sites} together. {_level(looks)}",
         ),
         "sites": (
             at_sites,

@@ -113,7 +113,7 @@ def sites_table(run: TrainingRecord, methods: Methods, site_word: str) -> Table:
     cells = {(str(row.protocol), str(row.site)): row for row in table.itertuples()}
     facts: dict[str, Any] = {str(row.site): row for row in table.drop_duplicates("site").itertuples()}
     names = [site.name for site in run.result.data.sites if site.name in facts]
-    tested = bool(table["test_samples"].any())
+    tested = run.result.data.test == "sites"
     rows = []
     for name in names:
         row = [Cell(name), Cell(count_text(round(facts[name].samples)))]
@@ -170,9 +170,9 @@ def left_table(run: TrainingRecord, methods: Methods, site_word: str) -> Table:
             )
             alike.setdefault(told, []).append(methods[str(row["protocol"])].shown)
         holds = run.result.questions.get(str(kind), "The record does not say.")
-        for told, who in alike.items():
+        for number, (told, who) in enumerate(alike.items()):
             among = "all methods" if len(who) == len(methods) and len(who) > 1 else ", ".join(who)
-            rows.append([Cell(str(kind)), Cell(holds), Cell(among), *map(Cell, told)])
+            rows.append([Cell(str(kind)), Cell(holds if number == 0 else "as above"), Cell(among), *map(Cell, told)])
     columns = [
         "Question",
         "What the answer holds",

@@ -73,6 +73,11 @@ class Site:
         """Number of training samples, None while the site is not prepared."""
         return None if self.train is None else len(self.train)
 
+    def refusal(self, question: type[Question]) -> str | None:
+        """Why the policy refuses this kind of question, or None; before preparation the raw rows are counted."""
+        held = self.size if self.train is not None or "table" not in self.state else len(self.state["table"])
+        return self.policy.refusal(question, held)
+
     def require_train(self) -> Samples:
         """The training samples; raises `BadData` when there are none."""
         if self.train is None or len(self.train) == 0:
@@ -81,7 +86,7 @@ class Site:
 
     def answer(self, question: Question, *, round: int | None = None) -> Answer:
         """The door: policy, handler, ledger. Never raises an `UnpooledError`; it answers a `Failure` instead."""
-        refusal = self.policy.refusal(type(question), self.size)
+        refusal = self.refusal(type(question))
         answer: Answer
         if refusal is not None:
             answer = Failure(code="Refused", reason=refusal)

@@ -166,13 +166,21 @@ class Coordinator:
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint, taken between two rounds."""
-        pending = [{"rows": p.rows, "sites": p.sites, "layers": p.layers} for p in self._pending]
+        # One row for all sites is kept as one row; it comes back as such, which executors make use of.
+        rows = [p.rows[:1] if len(p.rows) and p.rows.strides[0] == 0 else p.rows for p in self._pending]
+        pending = [
+            {"rows": r, "sites": p.sites, "layers": p.layers} for r, p in zip(rows, self._pending, strict=True)
+        ]
         return {"step": self.step, "memory": self._memory, "pending": pending, "loss": self.loss}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
         self.step, self._memory, self.loss = state["step"], state["memory"], state["loss"]
-        self._pending = [Delivery(p["rows"], p["sites"], p["layers"]) for p in state["pending"]]
+        self._pending = []
+        for p in state["pending"]:
+            count = self.facts.sites if p["sites"] is None else len(p["sites"])
+            rows = np.broadcast_to(p["rows"], (count, p["rows"].shape[1]))
+            self._pending.append(Delivery(rows, p["sites"], p["layers"]))
 
 
 def raise_failures_in(answers: Any) -> None:

@@ -131,11 +131,16 @@ def _begun(site: Site, choice: Choice, seat: int) -> Begun:
 
 def _shared_seats(sites: Sequence[Site]) -> tuple[Executor, Seats] | None:
     """The executor that all these sites share, and their seats in it."""
-    seats = [site.state.get("seat") for site in sites]
-    if any(s is None for s in seats) or any(s[0] is not seats[0][0] for s in seats):  # type: ignore[index]
+    first = sites[0].state.get("seat")
+    if first is None:
         return None
-    executor, index = seats[0][0], [s[1] for s in seats]  # type: ignore[index]
-    everyone = len(sites) == executor.seats and index == list(range(len(sites)))
+    executor, index = first[0], []
+    for site in sites:
+        seat = site.state.get("seat")
+        if seat is None or seat[0] is not executor:
+            return None
+        index.append(seat[1])
+    everyone = len(index) == executor.seats and index == list(range(len(index)))
     return executor, slice(None) if everyone else np.array(index)
 
 

@@ -38,6 +38,8 @@ def test_difference_has_a_sign_and_points() -> None:
 
 def test_unknown_metric_is_shown_as_it_is() -> None:
     assert metric_called("hit_rate").words == "hit rate"
+    assert metric_called("hit_rate").higher_is_better
+    assert not metric_called("worst_site_loss").higher_is_better
 
 
 def luminance(color: str) -> float:

@@ -130,7 +130,7 @@ def test_several_runs_share_one_page_and_one_look(tmp_path: Path) -> None:
     second = write_record(tmp_path / "b", PLANS["one-seed"])
     text = write_report([first, second], tmp_path / "page.html", title="Two of them").read_text(encoding="utf-8")
     assert "Two of them" in text
-    looks = set(re.findall(r'var\(--(\w+)\)" aria-hidden="true">(.)</span> ([^<]*)</span>', text))
+    looks = set(re.findall(r'var\(--(\w+)\)" aria-hidden="true">(.)</span><span>([^<]*)</span>', text))
     assert len({label for _, _, label in looks}) == len(looks)
 
 

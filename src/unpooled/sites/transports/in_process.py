@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import is_
 
 import numpy as np
 
@@ -32,6 +33,7 @@ class InProcess:
         self._index = {name: i for i, name in enumerate(self.names)}
         self.traffic = Traffic(self.names)
         self.schema = schema
+        self._admitted: dict[type[Question], list[object]] = {}
 
     @classmethod
     def of(cls, sites: Iterable[Site], *, schema: Schema | None = None) -> InProcess:
@@ -73,8 +75,9 @@ class InProcess:
         """One call for all sites; None where that is not possible and each must be asked by itself."""
         kind = type(questions.template)
         joint = joint_handler_of(kind)
-        sites = [self.sites[name] for name in questions.names]
-        if joint is None or any(s.policy.refusal(kind, s.size) for s in sites):
+        whole = questions.names == self.names
+        sites = list(self.sites.values()) if whole else [self.sites[name] for name in questions.names]
+        if joint is None or self._refused(kind, sites):
             return None
         answers = joint(sites, questions)
         if answers is None:
@@ -82,8 +85,19 @@ class InProcess:
         for site in sites:
             if site.ledger is not None:
                 site.write_down(questions[site.name], answers[site.name], round=round)
-        whole = len(sites) == len(self.names)
         index = slice(None) if whole else np.array([self._index[name] for name in questions.names])
         up = answers.size_each() if isinstance(answers, Stacked) else [size(answers[n]) for n in questions.names]
         self.traffic.count(kind.kind, index, down=questions.size_each(), up=up)
         return answers
+
+    def _refused(self, kind: type[Question], sites: Sequence[Site]) -> bool:
+        """Whether a site's policy refuses the kind. Policies and samples are immutable objects, so the sites that
+        were asked last need no second look while they hold the same ones."""
+        guards: list[object] = [x for site in sites for x in (site.policy, site.train)]
+        known = self._admitted.get(kind)
+        if known is not None and len(known) == len(guards) and all(map(is_, known, guards)):
+            return False
+        if any(site.refusal(kind) is not None for site in sites):
+            return True
+        self._admitted[kind] = guards
+        return False

@@ -129,14 +129,14 @@ class VectorisedExecutor:
 
     def train(self, seats: Seats, step: int, steps: int) -> Array:
         groups = self._grouped(seats)
-        totals = torch.zeros(len(positions(seats, self.seats)), dtype=torch.float64)
+        totals = torch.zeros(self.seats if isinstance(seats, slice) else len(seats), dtype=torch.float64)
         everyone = len(groups) == 1 and isinstance(seats, slice)
         first = step
         if everyone and steps and self._start is not None:
             totals += self._first_step(groups[0], step)
             first += 1
         self._settle()
-        for group in groups:
+        for group in groups if first < step + steps else ():
             where = slice(None) if len(groups) == 1 else group.seats
             buffers = self.buffers if everyone else self.buffers[self._rows_of(seats, group)]
             with self.optimizer.session(None if everyone else self._rows_of(seats, group)) as session:
