@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unpooled.sites.site import Site as Site
     from unpooled.sites.splitting import split as split
     from unpooled.sites.splitting import train_test as train_test
-    from unpooled.sites.statistics import describe_sites as describe_sites
+    from unpooled.sites.description import describe_sites as describe_sites
     from unpooled.training.protocols import DaisyChain as DaisyChain
     from unpooled.training.protocols import FedAvg as FedAvg
     from unpooled.training.protocols import FedDC as FedDC
@@ -43,7 +43,7 @@ _HOME = {
     "Site": "sites.site",
     "split": "sites.splitting",
     "train_test": "sites.splitting",
-    "describe_sites": "sites.statistics",
+    "describe_sites": "sites.description",
     "DaisyChain": "training.protocols",
     "FedAvg": "training.protocols",
     "FedDC": "training.protocols",

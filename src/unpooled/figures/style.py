@@ -144,8 +144,16 @@ def bytes_axis(ax: Axes) -> None:
 
 
 def wrap(text: str, limit: int, lines: int = 2) -> str:
-    """At most `lines` lines of about `limit` characters."""
-    return "\n".join(textwrap.wrap(text, limit, max_lines=lines, placeholder=" …", break_long_words=True)) or text
+    """At most `lines` lines of about `limit` characters, broken at blanks and after underscores.
+
+    >>> print(wrap("FedAvg(10, weighted_by_samples=True)", 16, 3))
+    FedAvg(10,
+    weighted_by_
+    samples=True)
+    """
+    parts = text.replace("_", "_\0 ")
+    found = textwrap.wrap(parts, limit, max_lines=lines, placeholder=" …", break_long_words=True)
+    return "\n".join(line.replace("\0 ", "").replace("\0", "") for line in found) or text
 
 
 def present(frame: pd.DataFrame, methods: Any) -> list[Method]:

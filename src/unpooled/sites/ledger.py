@@ -26,8 +26,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def _written(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, sort_keys=True, ensure_ascii=False).encode()
+
+
 def _hash(entry: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(entry, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return sha256(_written(entry)).hexdigest()
 
 
 class Ledger:
@@ -77,25 +81,27 @@ class Ledger:
         line = {"time": self.clock(), "run": self.run, "asker": self.asker, **entry, "previous": self.head}
         line["hash"] = _hash(line)
         with self.path.open("ab") as file:
-            file.write(json.dumps(line, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+            file.write(_written(line) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         self.head = line["hash"]
 
 
 def read(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The ledger's lines. Raises `BadRecord` naming the line that is no JSON object, or a missing file."""
+    """The ledger's lines, none where there is no file. Raises `BadRecord` naming the line that is no ledger line."""
     path = Path(path)
     try:
-        text = path.read_bytes() if path.exists() else b""
+        data = path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise BadRecord(f"Ledger {path} cannot be read: {error.strerror}.") from error
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), start=1):
         try:
             entry = json.loads(raw)
-            entry["hash"]
+            as_written = entry["hash"] and _written(entry) == raw
         except (ValueError, KeyError, TypeError):
-            raise BadRecord(f"Ledger {path}, line {number} is no ledger line: it was changed or cut.") from None
+            as_written = False
+        if not as_written:
+            raise BadRecord(f"Ledger {path}, line {number} is no ledger line: it was changed or cut.")
         yield entry
 
 

@@ -25,9 +25,13 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Base of everything that a coordinator may ask."""
+    """Base of everything that a coordinator may ask.
+
+    `tells` is one plain sentence for the person who answers for a site's data: what the answer holds.
+    """
 
     kind: ClassVar[str]
+    tells: ClassVar[str]
     answer: ClassVar[type[Answer]]
 
 

@@ -23,7 +23,7 @@ from unpooled.sites.site import Site
 from unpooled.sites.splitting import train_test_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 def table_of(site: Site, missing: Missing = ()) -> Table:
@@ -65,6 +65,7 @@ class Columns(Question):
     are those that hold text where other sites hold numbers."""
 
     kind: ClassVar[str] = "columns"
+    tells: ClassVar[str] = "Names and types of the columns, the number of rows, and how many cells are missing in each."
     answer: ClassVar[type[Answer]] = ColumnsAnswer
     missing: Missing = ()
     examples_of: tuple[str, ...] = ()
@@ -109,6 +110,7 @@ class Split(Question):
     class when `stratify`, with the stream `site/<name>/split` of `seed`. Tells three counts."""
 
     kind: ClassVar[str] = "split"
+    tells: ClassVar[str] = "How many rows the site keeps for training and how many it sets apart for testing."
     answer: ClassVar[type[Answer]] = SplitAnswer
     target: tuple[str, str, str]
     stratify: bool
@@ -157,6 +159,7 @@ class Categories(Question):
     column with more than `limit` values (an identifier, free text) tells only how many."""
 
     kind: ClassVar[str] = "categories"
+    tells: ClassVar[str] = "The distinct values of each categorical column and how often each occurs."
     answer: ClassVar[type[Answer]] = CategoriesAnswer
     columns: tuple[tuple[str, str, str], ...]
     limit: int
@@ -193,6 +196,10 @@ class Moments(Question):
     row."""
 
     kind: ClassVar[str] = "moments"
+    tells: ClassVar[str] = (
+        "For each numeric column: how many values there are, their sum, and the sum of their "
+        "squared distances from the agreed mean."
+    )
     answer: ClassVar[type[Answer]] = MomentsAnswer
     columns: tuple[str, ...]
     center: Array | None = None
@@ -277,58 +284,3 @@ def federated_moments(federation: Federation, columns: tuple[str, ...], *, missi
 
 def _exact_sum(arrays: list[Array]) -> Array:
     return np.array([fsum(values) for values in zip(*(a.tolist() for a in arrays), strict=True)])
-
-
-@dataclass(frozen=True, kw_only=True)
-class DescribeAnswer(Answer):
-    """Numbers of training and test samples; training samples of each class (n_classes,), or the mean
-    target."""
-
-    train: int
-    test: int
-    classes: Array | None
-    mean: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Describe(Question):
-    """How much do you hold of what? Tells class counts, or the mean of the target."""
-
-    kind: ClassVar[str] = "describe"
-    answer: ClassVar[type[Answer]] = DescribeAnswer
-
-
-@handles(Describe)
-def answer_describe(site: Site, question: Describe) -> DescribeAnswer:
-    """Counts of a prepared site."""
-    train, test = site.require_train(), 0 if site.test is None else len(site.test)
-    if train.y.dtype.kind == "f":
-        return DescribeAnswer(train=len(train), test=test, classes=None, mean=float(train.y.mean(dtype=np.float64)))
-    numbers, counts = np.unique(train.y, return_counts=True)
-    if numbers[0] < 0 or numbers[-1] >= 100_000:
-        raise BadData(f"class numbers run from {numbers[0]} to {numbers[-1]}: number the classes 0, 1, 2, ...")
-    classes = np.zeros(int(numbers[-1]) + 1, dtype=np.int64)
-    classes[numbers] = counts
-    return DescribeAnswer(train=len(train), test=test, classes=classes, mean=None)
-
-
-def describe_sites(federation: Federation) -> pd.DataFrame:
-    """Who holds what: one row a site with its name (`site`), numbers of `train` and `test` samples, and
-    the training samples of each class (one column a class, named as in the data) or the `mean` of the
-    target."""
-    import pandas as pd
-
-    answers = ask_all(federation, Describe(), DescribeAnswer)
-    schema = getattr(federation, "schema", None)
-    width = max((len(a.classes) for a in answers.values() if a.classes is not None), default=0)
-    names = schema.classes if schema is not None and schema.classes else tuple(str(i) for i in range(width))
-    rows = []
-    for site, answer in answers.items():
-        row: dict[str, object] = {"site": site, "train": answer.train, "test": answer.test}
-        if answer.classes is None:
-            row["mean"] = answer.mean
-        else:
-            counts = answer.classes.tolist() + [0] * (len(names) - len(answer.classes))
-            row.update(zip(names, counts, strict=True))
-        rows.append(row)
-    return pd.DataFrame(rows)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unpooled.errors import BadData
+from unpooled.sites.description import describe_sites
 from unpooled.sites.federation import ask_all
 from unpooled.sites.ledger import Ledger, verify
 from unpooled.sites.loading import from_frame, load_sites, read_sites
@@ -22,7 +23,7 @@ from unpooled.sites.questions import KINDS, Answer, Question
 from unpooled.sites.schema import Target, in_order, number, text
 from unpooled.sites.site import Site, samples
 from unpooled.sites.splitting import split
-from unpooled.sites.statistics import Columns, ColumnsAnswer, Moments, MomentsAnswer, describe_sites
+from unpooled.sites.statistics import Columns, ColumnsAnswer, Moments, MomentsAnswer
 from unpooled.sites.transports.in_process import InProcess
 
 KINDS_HERE = ("columns", "split", "categories", "moments", "describe", "prepare")
