@@ -2,9 +2,10 @@
 
     python benchmarks/rounds.py [--works a,b] [--threads 1,2] [--repeats 5] [--pfl PYTHON]
 
-unpooled runs through its public path: `Training` and `run`, with the door (policy, traffic counting), the exchange and
-one evaluation after the last round. Rivals take turns, so that a noisy machine hits all alike; ratios are medians of
-paired runs. Every rival must end with the same averaged model (to 1e-4), else the script fails.
+unpooled runs through its public path, `Training` and `run`: with the door (policy, traffic counting), the exchange and
+one evaluation after the last round. The plain loop averages parameters with care, the textbook one by state dicts.
+Rivals take turns, so that a noisy machine hits all alike; ratios are medians of paired runs. Every rival must end with
+the same averaged model (to 1e-4), else the script fails.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ sys.path.insert(0, str(HERE))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from rivals.plain_loop import PlainLoop  # noqa: E402
+from rivals.plain_loop import PlainLoop, TextbookLoop  # noqa: E402
 from rivals.workloads import WORKLOADS, Arrays, Workload  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 
@@ -153,16 +154,18 @@ def measure(work: Workload, threads: int, repeats: int, pfl: Pfl | None) -> bool
     torch.set_num_threads(threads)
     data = work.data(*digits())
     difference = same_models(work, data, pfl)
-    loop = PlainLoop(work, data)
-    loop.rounds(1)
-    times: dict[str, list[float]] = {"unpooled": [], "plain loop": [], "pfl": []}
+    loops = {"plain loop": PlainLoop(work, data), "textbook": TextbookLoop(work, data)}
+    for loop in loops.values():
+        loop.rounds(1)
+    times: dict[str, list[float]] = {"unpooled": [], "plain loop": [], "textbook": [], "pfl": []}
     firsts, executors = [], set()
     for _ in range(repeats):
         ours = unpooled(work, data, work.rounds)
         times["unpooled"].append(ours.ms)
         executors.add(ours.executor)
         firsts.append(ours.first)
-        times["plain loop"].append(loop.rounds(work.rival_rounds) / work.rival_rounds * 1e3)
+        for name, loop in loops.items():
+            times[name].append(loop.rounds(work.rival_rounds) / work.rival_rounds * 1e3)
         if pfl is not None:
             times["pfl"].append(pfl.train(work, work.rival_rounds)[0] / work.rival_rounds * 1e3)
     start = first_result(work, threads)

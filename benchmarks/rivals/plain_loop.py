@@ -64,3 +64,16 @@ class PlainLoop:
     def model(self) -> Tensor:
         """The averaged model as one flat tensor."""
         return torch.cat([p.detach().reshape(-1) for p in self.parameters[0]])
+
+
+class TextbookLoop(PlainLoop):
+    """The same with the averaging of most tutorials: state dicts are averaged and loaded, key by key."""
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        states = [model.state_dict() for model in self.models]
+        mean = {key: sum(state[key] for state in states) / len(states) for key in states[0]}
+        for model in self.models:
+            model.load_state_dict(mean)
+        for optimizer in self.optimizers:
+            optimizer.state.clear()

@@ -100,21 +100,23 @@ def cnn() -> nn.Module:
     )
 
 
+BATCHES: dict[str, Any] = {
+    "data": equal_sites(30, 50),
+    "model": mlp,
+    "rounds": 40,
+    "rival_rounds": 5,
+    "local_steps": 10,
+    "batch": 5,
+}
 WORKLOADS = {
     w.key: w
     for w in (
         Workload("a", "100 sites x 10 digits, MLP 64-64-10", equal_sites(100, 10), mlp, 200, 20, bar=40),
         Workload("b", "441 sites x 2 digits, logistic", equal_sites(441, 2), logistic, 200, 6, bar=150),
-        Workload("c", "20 sites x 64 images 28x28, CNN", random_images(20, 64), cnn, 4, 3, bar=0.9),
+        Workload("c", "20 sites x 64 images 28x28, CNN", random_images(20, 64), cnn, 4, 3, bar=0.85),
         Workload("d", "100 sites of Zipf sizes (1 to 269), MLP", zipf_sites(100, 1400), mlp, 100, 20),
-        Workload("e1", "30 sites x 50, batch 5, 10 steps, SGD", equal_sites(30, 50), mlp, 40, 5, local_steps=10, batch=5),
-        Workload(
-            *("e2", "the same, momentum 0.9", equal_sites(30, 50), mlp, 40, 5),
-            **{"local_steps": 10, "batch": 5, "settings": {"momentum": 0.9}},
-        ),
-        Workload(
-            *("e3", "the same, Adam", equal_sites(30, 50), mlp, 40, 5),
-            **{"local_steps": 10, "batch": 5, "optimizer": "adam"},
-        ),
+        Workload("e1", "30 sites x 50, batch 5, 10 steps a round, SGD", **BATCHES),
+        Workload("e2", "the same, momentum 0.9", settings={"momentum": 0.9}, **BATCHES),
+        Workload("e3", "the same, Adam", optimizer="adam", **BATCHES),
     )
 }

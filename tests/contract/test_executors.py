@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tests.contract.federations import (
     BegunTogether,
@@ -20,10 +19,12 @@ from tests.contract.federations import (
     train,
     training,
 )
+from tests.contract.programs import quick
 from tests.contract.protocols import DRAWING, PROTOCOLS, SYMMETRIC
-from unpooled.training.executors import vectorised
-from unpooled.training.executors.traced import trace
 from unpooled.training.train import run
+
+__all__ = ["quick"]
+pytestmark = pytest.mark.usefixtures("quick")
 
 SIZES: dict[str, dict[str, Any]] = {
     "unequal": {"sizes": [4, 7, 5, 4, 7]},
@@ -39,26 +40,6 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam", "lr": 0.02},
     "adamw": {"optimizer": "adamw", "lr": 0.02, "weight_decay": 0.1},
 }
-
-_PROGRAMS: dict[Any, Callable[..., Any]] = {}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """All runs here train one model on one loss, so programs of equal shapes are traced once, not once a run."""
-
-    def traced_once(function: Callable[..., Any], *examples: Tensor) -> Callable[..., Any]:
-        key = tuple((e.shape, e.dtype) for e in examples)
-        if key not in _PROGRAMS:
-            _PROGRAMS[key] = trace(function, *examples)
-        return _PROGRAMS[key]
-
-    monkeypatch.setattr(vectorised, "trace", traced_once)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
 
 TIGHT = 1e-9
 """Relative, in double precision. Design section 5 asks for 1e-5; a difference in kind would be far larger."""

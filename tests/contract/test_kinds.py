@@ -13,12 +13,26 @@ import pytest
 import unpooled.sites
 import unpooled.training
 from unpooled.errors import BadRecord
-from unpooled.sites import preparation, statistics
 from unpooled.sites.payload import Stacked, decode, encode, size
 from unpooled.sites.policy import RAW_DATA_KINDS
 from unpooled.sites.questions import KINDS, Answer, Failure, Question, handler_of, handles, joint_handler_of
 from unpooled.training import questions as training
 from unpooled.training.evaluation import Evaluated
+
+for package in (unpooled.sites, unpooled.training):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+
+
+def question(kind: str, **fields: Any) -> Question:
+    """A question of that kind, wherever it is defined."""
+    return KINDS[kind](**fields)
+
+
+def answer(kind: str, **fields: Any) -> Answer:
+    """An answer to it."""
+    return KINDS[kind].answer(**fields)
+
 
 ROW = np.array([1.5, -2.0, np.nan], dtype=np.float32)
 
@@ -46,9 +60,10 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
         (training.HandedOver(X=np.ones((2, 3), dtype=np.float32), y=np.array([0, 1])), 24 + 16),
     ],
     "columns": [
-        (statistics.Columns(examples_of=("age", "b")), 4),
+        (question("columns", examples_of=("age", "b")), 4),
         (
-            statistics.ColumnsAnswer(
+            answer(
+                "columns",
                 rows=5,
                 names=("age", "b"),
                 types=("number", "text"),
@@ -60,67 +75,65 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
         ),
     ],
     "categories": [
-        (statistics.Categories(columns=(("b", "", ""),), limit=9), 1 + 8 + 5),
-        (statistics.CategoriesAnswer(values=(("low", "hi"), ()), distinct=(2, 70), missing=(0, 1)), 5 + 16 + 16),
+        (question("categories", columns=(("b", "", ""),), limit=9), 1 + 8 + 5),
+        (answer("categories", values=(("low", "hi"), ()), distinct=(2, 70), missing=(0, 1)), 5 + 16 + 16),
     ],
     "moments": [
-        (statistics.Moments(columns=("a", "bc"), center=ROW.astype(np.float64)), 3 + 24),
-        (statistics.Moments(columns=("a",)), 2),
-        (statistics.MomentsAnswer(counts=np.array([3]), sums=np.array([0.5]), squares=np.array([0.25])), 24),
+        (question("moments", columns=("a", "bc"), center=ROW.astype(np.float64)), 3 + 24),
+        (question("moments", columns=("a",)), 2),
+        (answer("moments", counts=np.array([3]), sums=np.array([0.5]), squares=np.array([0.25])), 24),
     ],
     "describe": [
-        (statistics.Describe(), 0),
-        (statistics.DescribeAnswer(train=3, test=0, classes=np.array([1, 2]), mean=None), 16 + 16 + 1),
-        (statistics.DescribeAnswer(train=3, test=0, classes=None, mean=0.5), 16 + 1 + 8),
+        (question("describe"), 0),
+        (answer("describe", train=3, test=0, classes=np.array([1, 2]), mean=None), 16 + 16 + 1),
+        (answer("describe", train=3, test=0, classes=None, mean=0.5), 16 + 1 + 8),
     ],
     "prepare": [
         (
-            preparation.Prepare(
-                columns=(("age", "number", 0.5),), target=("y", "", ""), classes=("a", "bc"), shape=(2, 2)
+            question(
+                "prepare", columns=(("age", "number", 0.5),), target=("y", "", ""), classes=("a", "bc"), shape=(2, 2)
             ),
             3 + 6 + 8 + 1 + 3 + 16,
         ),
-        (preparation.PrepareAnswer(train=3, test=0), 16),
+        (answer("prepare", train=3, test=0), 16),
     ],
     "split": [
-        (statistics.Split(target=("y", "", ""), stratify=True), 1 + 1 + 1 + 8 + 8),
-        (statistics.SplitAnswer(train=3, test=2, unlabelled=0), 24),
+        (question("split", target=("y", "", ""), stratify=True), 1 + 1 + 1 + 8 + 8),
+        (answer("split", train=3, test=2, unlabelled=0), 24),
     ],
 }
 
 ALL_KINDS = {
-    "begin": (training.Begin, training.Begun),
-    "train": (training.Train, training.Trained),
-    "evaluate": (training.Evaluate, Evaluated),
-    "rows": (training.Rows, training.HandedOver),
-    "columns": (statistics.Columns, statistics.ColumnsAnswer),
-    "prepare": (preparation.Prepare, preparation.PrepareAnswer),
-    "split": (statistics.Split, statistics.SplitAnswer),
-    "categories": (statistics.Categories, statistics.CategoriesAnswer),
-    "moments": (statistics.Moments, statistics.MomentsAnswer),
-    "describe": (statistics.Describe, statistics.DescribeAnswer),
+    "begin": ("Begin", "Begun"),
+    "train": ("Train", "Trained"),
+    "evaluate": ("Evaluate", "Evaluated"),
+    "rows": ("Rows", "HandedOver"),
+    "columns": ("Columns", "ColumnsAnswer"),
+    "prepare": ("Prepare", "PrepareAnswer"),
+    "split": ("Split", "SplitAnswer"),
+    "categories": ("Categories", "CategoriesAnswer"),
+    "moments": ("Moments", "MomentsAnswer"),
+    "describe": ("Describe", "DescribeAnswer"),
 }
 
 CASES = [(kind, message, wanted) for kind, several in MESSAGES.items() for message, wanted in several]
 
 
 def test_there_are_messages_of_all_kinds() -> None:
-    assert {type(message) for _, message, _ in CASES} == {cls for pair in ALL_KINDS.values() for cls in pair}
+    found = {kind: {type(message).__name__ for of, message, _ in CASES if of == kind} for kind in KINDS}
+    assert found == {kind: set(pair) for kind, pair in ALL_KINDS.items()}
 
 
 def test_these_are_all_kinds() -> None:
-    for package in (unpooled.sites, unpooled.training):
-        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            importlib.import_module(module.name)
-    assert {k: (q, q.answer) for k, q in KINDS.items()} == ALL_KINDS
+    assert {k: (q.__name__, q.answer.__name__) for k, q in KINDS.items()} == ALL_KINDS
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_every_kind_has_a_handler_and_frozen_messages_of_named_fields(kind: str) -> None:
-    question, answer = ALL_KINDS[kind]
-    assert callable(handler_of(question))
-    assert question.kind == kind
-    for message in (question, answer):
+    asked = KINDS[kind]
+    assert callable(handler_of(asked))
+    assert asked.kind == kind
+    for message in (asked, asked.answer):
         assert is_dataclass(message)
         assert message.__dataclass_params__.frozen  # type: ignore[attr-defined]
         assert all(f.kw_only for f in fields(message))
@@ -142,8 +155,7 @@ def same(a: Any, b: Any) -> bool:
 
 @pytest.mark.parametrize(("kind", "message", "wanted"), CASES)
 def test_a_message_survives_the_wire(kind: str, message: Question | Answer, wanted: int) -> None:
-    question = None if isinstance(message, Question) else KINDS[kind]
-    back = decode(encode(message), answer_to=question)
+    back = decode(encode(message), answer_to=None if isinstance(message, Question) else KINDS[kind])
     assert type(back) is type(message)
     for f in fields(message):
         assert same(getattr(back, f.name), getattr(message, f.name)), f.name
@@ -164,9 +176,9 @@ def test_equal_messages_give_equal_bytes(kind: str, message: Question | Answer, 
 
 def test_many_arrays_are_written_in_one_order() -> None:
     """safetensors writes a dict in the order of a hash table; equal bytes must not depend on it."""
-    answer = training.HandedOver(X=np.ones((2, 3), dtype=np.float32), y=np.array([0, 1]))
+    handed = training.HandedOver(X=np.ones((2, 3), dtype=np.float32), y=np.array([0, 1]))
     swapped = training.HandedOver(y=np.array([0, 1]), X=np.ones((2, 3), dtype=np.float32))
-    assert {encode(a) for a in (answer, swapped) for _ in range(50)} == {encode(answer)}
+    assert {encode(a) for a in (handed, swapped) for _ in range(50)} == {encode(handed)}
 
 
 def test_different_messages_give_different_bytes() -> None:
@@ -177,8 +189,8 @@ def test_different_messages_give_different_bytes() -> None:
 def test_a_failure_survives_as_the_answer_to_any_kind() -> None:
     failure = Failure(code="BadData", reason="no rows")
     assert size(failure) == len("BadData") + len("no rows")
-    for question in KINDS.values():
-        assert decode(encode(failure), answer_to=question) == failure
+    for asked in KINDS.values():
+        assert decode(encode(failure), answer_to=asked) == failure
 
 
 @pytest.mark.parametrize(
@@ -204,7 +216,7 @@ def test_only_plain_values_cross_the_door() -> None:
 
 def test_a_kind_has_one_handler() -> None:
     with pytest.raises(ValueError, match="'train' has a handler already"):
-        handles(training.Train)(lambda site, question: Failure(code="", reason=""))
+        handles(training.Train)(lambda site, asked: Failure(code="", reason=""))
 
 
 def test_a_stack_is_a_mapping_of_the_messages_it_stands_for() -> None:

@@ -226,6 +226,7 @@ def test_permute_takes_travelling_optimizer_state_along() -> None:
 # --- every, chain, first ---------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(period=st.integers(1, 9), steps=st.integers(1, 40), last=st.booleans())
 def test_every_counts_local_steps_from_the_first(period: int, steps: int, last: bool) -> None:
     known = facts(steps=steps)
@@ -369,6 +370,7 @@ def test_subset_and_only_may_be_nested_either_way(make: Callable[[], Exchange]) 
 # --- subset ----------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(fraction=st.floats(0.01, 1.0), m=st.integers(1, 10), period=st.integers(1, 5), root=st.integers(0, 50))
 def test_subset_draws_that_share_of_sites_once_a_period(fraction: float, m: int, period: int, root: int) -> None:
     exchange, known = subset(fraction, aggregate(), period), facts(m, root=root)
@@ -458,7 +460,7 @@ def plans(draw: st.DrawFn) -> tuple[Pull | None, list[tuple[str, Sites, Layers, 
     return pull, draw(st.lists(one, max_size=6))
 
 
-@settings(max_examples=400)
+@settings(deadline=None, max_examples=400)
 @given(plans())
 def test_a_channel_behaves_like_a_matrix(plan: tuple[Pull | None, list[tuple[str, Sites, Layers, int]]]) -> None:
     pull, calls = plan

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unpooled.errors import BadSetting
@@ -99,6 +99,7 @@ def test_all_paths_of_one_model_counted_out(m: int, events: int) -> None:
             assert (m * share <= delta) == (events_to_cover(m, k, delta) <= events)
 
 
+@settings(deadline=None)
 @given(m=st.integers(2, 60), data=st.data(), delta=st.floats(0.001, 0.5))
 def test_the_closed_form_is_never_too_short(m: int, data: st.DataObject, delta: float) -> None:
     k = data.draw(st.integers(1, m))
@@ -106,6 +107,7 @@ def test_the_closed_form_is_never_too_short(m: int, data: st.DataObject, delta: 
     assert events_to_cover(m, k, delta) >= k - 1  # an event shows at most one new dataset
 
 
+@settings(deadline=None)
 @given(m=st.integers(2, 60), data=st.data())
 def test_more_is_never_cheaper(m: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, m - 1))

@@ -12,17 +12,21 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from tests.contract.federations import assert_equal_result, data, net, sites, train
+from tests.contract.programs import quick
 from unpooled.combine import Array
 from unpooled.sites.site import Samples, Site
 from unpooled.training.exchange import Exchange
 from unpooled.training.operators import aggregate, chain, every, permute
 from unpooled.training.protocols import DaisyChain, FedAvg, FedDC, Local, Pooled, Protocol
 from unpooled.training.train import initialised
+
+__all__ = ["quick"]
+pytestmark = pytest.mark.usefixtures("quick")
 
 executors = pytest.mark.parametrize("executor", ["reference", "vectorised"])
 ROUNDING = 1e-12
@@ -209,21 +213,21 @@ def check_traffic(result: Any, m: int, width: int, events: int, rests: int, last
     assert set(result.traffic.kinds) == {"begin", "train"}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(d=st.integers(1, 12), b=st.integers(1, 12), steps=st.integers(1, 24), m=st.integers(1, 4))
 def test_t8_models_and_bytes_of_feddc(d: int, b: int, steps: int, m: int) -> None:
     result = train(sites([2] * m), FedDC(d, b), steps=steps, executor="reference")
     check_traffic(result, m, 31, expected_events(d, b, steps), rests=0, last_push=True)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(b=st.integers(1, 12), steps=st.integers(1, 24))
 def test_t8_models_and_bytes_of_fedavg(b: int, steps: int) -> None:
     result = train(sites([2, 3]), FedAvg(b), steps=steps, executor="reference")
     check_traffic(result, 2, 31, -(-steps // b), rests=0, last_push=True)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(d=st.integers(1, 12), steps=st.integers(1, 24))
 def test_t8_models_and_bytes_of_daisy_chaining(d: int, steps: int) -> None:
     result = train(sites([2, 3]), DaisyChain(d), steps=steps, executor="reference")

@@ -1,6 +1,6 @@
 """Statistics of all sites together, asked through the door: no row leaves a site, nothing is pooled.
 
-Five kinds of question: `columns`, `split`, `categories`, `moments`, `describe`. What a reader learns from
+Four kinds of question: `columns`, `split`, `categories`, `moments`. What a reader learns from
 each is in its docstring; no answer grows with the number of rows. Sums over sites use `math.fsum`, so results
 are the same bits in whatever order the sites come.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import fsum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from unpooled.sites.questions import Answer, Question, handles
 from unpooled.sites.schema import Missing, Table, Target, in_order, number
 from unpooled.sites.site import Site
 from unpooled.sites.splitting import train_test_rows
-
-if TYPE_CHECKING:
-    pass
 
 
 def table_of(site: Site, missing: Missing = ()) -> Table:

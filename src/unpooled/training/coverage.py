@@ -6,7 +6,8 @@ event is one permutation, so multiply events by d for local steps. The dataset a
 
 The published expression is (up to a factor next to 1) the mean time until ONE model has seen k of m datasets. For
 ALL models with probability 1 - delta it is far too short (m = 50, k = 25, delta = 0.05: 37 steps, after which
-some model falls short almost surely; 48 events are needed). It is kept here under that name; plan with `events_to_cover`.
+some model falls short almost surely; 48 events are needed). It is kept here under that name; plan with
+`events_to_cover`.
 """
 
 from __future__ import annotations
@@ -79,14 +80,14 @@ def published_steps(sites: int, k: int, delta: float, daisy_period: int = 1) -> 
     """
     _check(sites, k, delta)
     positive(daisy_period=daisy_period)
-    return daisy_period * sites * delta ** (-1 / sites) * _harmonic(sites, k)
+    return float(daisy_period * sites * delta ** (-1 / sites) * _harmonic(sites, k))
 
 
 def published_aggregate_period(sites: int, samples: int, needed: float, delta: float, daisy_period: int = 1) -> float:
     """The paper's period b after which aggregating Radon points improves the guarantee, in local steps.
 
-    b >= d m delta^(-1/(2m)) (H_m - H_{m-k}) with k = ceil(needed / n), where `needed` = n_0(eps, sqrt(delta)) is how many
-    samples one model has to see and `samples` = n is what each site holds. Its coverage part is that of
+    b >= d m delta^(-1/(2m)) (H_m - H_{m-k}) with k = ceil(needed / n), where `needed` = n_0(eps, sqrt(delta)) is how
+    many samples one model has to see and `samples` = n is what each site holds. Its coverage part is that of
     `published_steps`, and no guarantee for every model either. Raises `BadSetting` where k > m: all sites together hold
     too few samples, and no period is long enough.
 
@@ -101,11 +102,11 @@ def published_aggregate_period(sites: int, samples: int, needed: float, delta: f
     k = math.ceil(needed / samples)
     if k > sites:
         raise BadSetting(
-            f"A model needs {math.ceil(needed)} samples, but {sites} sites x {samples} are only {sites * samples}: add sites "
-            "or samples, or accept a larger error."
+            f"A model needs {math.ceil(needed)} samples, but {sites} sites x {samples} are only {sites * samples}: "
+            "add sites or samples, or accept a larger error."
         )
     _check(sites, k, delta)
-    return daisy_period * sites * delta ** (-1 / (2 * sites)) * _harmonic(sites, k)
+    return float(daisy_period * sites * delta ** (-1 / (2 * sites)) * _harmonic(sites, k))
 
 
 def _harmonic(sites: int, k: int) -> float:

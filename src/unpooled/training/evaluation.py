@@ -25,7 +25,7 @@ class Evaluated(Answer):
     """Counts and sums over `examples` test samples; never a single prediction.
 
     `loss` is the mean of the training loss function. Classification: `confusion` (C, C) counts true class by
-    predicted class. Regression: sums of squared and absolute errors.
+    predicted class. Regression: sums of squared and absolute errors, each the mean over a sample's outputs.
     """
 
     examples: int
@@ -60,8 +60,8 @@ def _count(recipe: Recipe, parts: Sequence[tuple[Tensor, Tensor]]) -> Evaluated:
     loss = sum(float(recipe.loss(output, y)) * len(y) for output, y in parts) / examples
     output, y = torch.cat([o for o, _ in parts]), torch.cat([t for _, t in parts])
     if y.dtype.is_floating_point:
-        error = (output.reshape(y.shape) - y).double()
-        squared, absolute = float((error**2).sum()), float(error.abs().sum())
+        error = (output.reshape(y.shape) - y).double().reshape(examples, -1)
+        squared, absolute = float((error**2).mean(dim=1).sum()), float(error.abs().mean(dim=1).sum())
         return Evaluated(examples=examples, loss=loss, confusion=None, squared=squared, absolute=absolute)
     if output.ndim == 1 or output.shape[1] == 1:
         predicted, classes = (output.reshape(-1) > 0).long(), 2

@@ -37,6 +37,7 @@ class Begin(Question):
 
     task: str
     kind: ClassVar[str] = "begin"
+    tells: ClassVar[str] = "How many samples the site will use, and which software component trains there."
     answer: ClassVar[type[Answer]] = Begun
 
 
@@ -62,6 +63,7 @@ class Train(Question):
     send: bool
     send_layers: tuple[str, ...] | None
     kind: ClassVar[str] = "train"
+    tells: ClassVar[str] = "The mean training error of the last steps and, when models are exchanged, the site's model."
     answer: ClassVar[type[Answer]] = Trained
 
 
@@ -71,6 +73,9 @@ class Evaluate(Question):
 
     row: Array | None
     kind: ClassVar[str] = "evaluate"
+    tells: ClassVar[str] = (
+        "How well a model does on the site's own test samples: counts of right and wrong answers, or sums of errors."
+    )
     answer: ClassVar[type[Answer]] = Evaluated
 
 
@@ -87,6 +92,7 @@ class Rows(Question):
     """Hand over the training rows: only the pooled baseline asks, and only policies of simulations allow it."""
 
     kind: ClassVar[str] = "rows"
+    tells: ClassVar[str] = "The training rows themselves, every value of them."
     answer: ClassVar[type[Answer]] = HandedOver
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -129,22 +130,28 @@ class Training:
         return self.federation.traffic.total_messages(*TRAINING_KINDS)
 
     def state(self) -> dict[str, Any]:
-        """Everything a checkpoint needs: tensors, arrays, numbers, strings and containers of these."""
-        return {
-            "coordinator": self.coordinator.state(),
-            "executors": executor_states(self._trained_on),
-            "traffic": self.federation.traffic.state(),
-            "inner_traffic": self._trained_on.traffic.state(),
-            "history": self.result.history,
-        }
+        """Everything a checkpoint needs: tensors, arrays, numbers, strings and containers of these.
+
+        A snapshot: it stays as it is when the run goes on.
+        """
+        return copy.deepcopy(
+            {
+                "coordinator": self.coordinator.state(),
+                "executors": executor_states(self._trained_on),
+                "traffic": self.federation.traffic.state(),
+                "inner_traffic": self._trained_on.traffic.state(),
+                "history": self.result.history,
+            }
+        )
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned, to the bit."""
+        """Continue from what `state` returned, to the bit; `state` itself is left alone."""
+        state = copy.deepcopy(state)
         self.coordinator.restore(state["coordinator"])
         restore_executors(self._trained_on, state["executors"])
         self._trained_on.traffic.restore(state["inner_traffic"])
         self.federation.traffic.restore(state["traffic"])
-        self.result.history = list(state["history"])
+        self.result.history = state["history"]
 
 
 def pooled(federation: Federation, recipe: Recipe) -> tuple[InProcess, Recipe]:
@@ -189,8 +196,6 @@ def initialised(model: torch.nn.Module | Callable[[], torch.nn.Module], seed: in
     Raises `BadSetting` when `model` is neither a module nor a function that makes one, or when a parameter belongs
     to a layer without `reset_parameters`: give a factory then.
     """
-    import copy
-
     with seeded(seed):
         if not isinstance(model, torch.nn.Module):
             made = model() if callable(model) else None

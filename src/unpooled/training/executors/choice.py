@@ -14,6 +14,8 @@ from unpooled.training.executors.vectorised import VectorisedExecutor
 from unpooled.training.recipe import Recipe
 
 ALL_SEATS = slice(None)
+PATIENCE = 0.5
+"""Seconds of measuring after which nothing is measured twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,8 @@ class Choice:
 def choose(recipe: Recipe, sites: Sequence[Site]) -> Choice:
     """The executor named in the recipe, or the faster one for `auto`.
 
-    Measuring costs two or three steps of each and changes nothing: the executor that trains is made anew.
+    The first step of each, which traces and warms up, does not count. Then they take turns, up to three steps each
+    and no more once `PATIENCE` seconds are spent. Measuring changes nothing: the executor that trains is made anew.
     """
     if recipe.executor == "reference":
         return Choice(ReferenceExecutor(recipe, sites), "asked for")
@@ -38,22 +41,27 @@ def choose(recipe: Recipe, sites: Sequence[Site]) -> Choice:
         trial.train(ALL_SEATS, 0, 1)
     except Unsupported as error:
         return Choice(ReferenceExecutor(recipe, sites), str(error))
-    fast = _seconds(trial)
-    slow = _seconds(ReferenceExecutor(recipe, sites))
+    plain = ReferenceExecutor(recipe, sites)
+    plain.train(ALL_SEATS, 0, 1)
+    fast, slow = _seconds(trial, plain)
     reason = f"one local step of all {len(sites)} sites: vectorised {fast * 1e3:.2f} ms, reference {slow * 1e3:.2f} ms"
     if fast <= slow:
         return Choice(_reused(trial, recipe, sites), reason)
     return Choice(ReferenceExecutor(recipe, sites), reason)
 
 
-def _seconds(executor: Executor) -> float:
-    """The shorter of two steps."""
-    times = []
-    for step in range(2):
-        start = time.perf_counter()
-        executor.train(ALL_SEATS, step, 1)
-        times.append(time.perf_counter() - start)
-    return min(times)
+def _seconds(*executors: Executor) -> list[float]:
+    """The shortest step of each executor, measured in turns; they have taken step 0 already."""
+    times: list[list[float]] = [[] for _ in executors]
+    begun = time.perf_counter()
+    for step in (1, 2, 3):
+        for executor, found in zip(executors, times, strict=True):
+            start = time.perf_counter()
+            executor.train(ALL_SEATS, step, 1)
+            found.append(time.perf_counter() - start)
+        if time.perf_counter() - begun > PATIENCE:
+            break
+    return [min(found) for found in times]
 
 
 def _reused(trial: VectorisedExecutor, recipe: Recipe, sites: Sequence[Site]) -> Executor:

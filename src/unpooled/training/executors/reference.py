@@ -102,7 +102,7 @@ class ReferenceExecutor:
 
         with (
             torch.enable_grad(),
-            _layer_randomness(self.recipe.streams.torch_seed("site", bench.site, "layers", step)),
+            layer_randomness(self.recipe.streams.torch_seed("site", bench.site, "layers", step)),
         ):
             loss: Any = bench.optimizer.step(closure)
         return float(loss.detach() if isinstance(loss, Tensor) else loss)
@@ -134,7 +134,7 @@ class ReferenceExecutor:
 
 
 @contextmanager
-def _layer_randomness(seed: int) -> Iterator[None]:
+def layer_randomness(seed: int) -> Iterator[None]:
     """Layers such as dropout draw from torch's default stream: lend them a named one, and put the old one back."""
     default = torch.default_generator
     before = default.get_state()

@@ -27,7 +27,10 @@ ELEMENTWISE = frozenset(
 class Session(Protocol):
     """Some rows in training: `rows` is updated in place by `step`."""
 
-    rows: Tensor
+    @property
+    def rows(self) -> Tensor:
+        """The rows, shape (k, P)."""
+        ...
 
     def step(self, parts: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
         """One optimizer step. `parts` are views of `rows`, one a parameter in order; `gradients` have their shapes."""
@@ -129,7 +132,7 @@ class StackedOptimizer:
         marks = torch.stack([self._fresh[index].to(torch.float64), *(v[index] for v in self._single.values())], dim=1)
         if bool((marks == marks[0]).all()):
             return [None]
-        _, group = marks.unique(dim=0, return_inverse=True)
+        _, group = marks.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
         return [torch.nonzero(group == g).reshape(-1) for g in range(int(group.max()) + 1)]
 
     def _open(self, rows: Tensor, index: Tensor, where: Tensor | None) -> tuple[Any, torch.optim.Optimizer, Tensor]:

@@ -6,6 +6,7 @@ models agree up to rounding. Sites with batches of one size share a program; une
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from unpooled.combine import Array
 from unpooled.errors import Unsupported
@@ -24,6 +26,7 @@ from unpooled.sites.site import Site
 from unpooled.training.batches import Batches
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Seats, positions
+from unpooled.training.executors.reference import layer_randomness
 from unpooled.training.executors.stacked_optimizer import StackedOptimizer
 from unpooled.training.executors.traced import Traced, trace
 from unpooled.training.layout import layout_of, numpy_rows, row_of, unflatten
@@ -66,6 +69,7 @@ class VectorisedExecutor:
             layout = replace(layout, state=self.optimizer.names.shapes(width))
         self.layout, self._columns = layout, layout.layers
         self._read_data(sites)
+        _refuse_changing_buffers(recipe.module, self._X[self._starts])
         self._batches = [Batches(recipe.streams, s.name, s.size or 0, recipe.batch_size) for s in sites]
         self._groups: dict[Any, list[_Group]] = {}
         self._programs: dict[Any, Traced] = {}
@@ -84,19 +88,32 @@ class VectorisedExecutor:
             self._y = self._y.to(self.stack.dtype)
         self._starts = np.cumsum([0, *(len(d) for d in data)])[:-1]
 
+    @property
+    def _light(self) -> bool:
+        """Whether all work so far is better done on one thread (see `LIGHT`); moving rows about then is, too."""
+        return bool(self._programs) and all(program.light for program in self._programs.values())
+
     def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:
+        with _one_thread(self._light):
+            self._load(seats, rows, layers)
+
+    def _load(self, seats: Seats, rows: Array, layers: Layers) -> None:
         named = tuple(self._columns) if layers is None else layers
         index = slice(None) if isinstance(seats, slice) else torch.from_numpy(np.asarray(seats))
+        whole = layers is None and not self.layout.state and isinstance(index, slice)
+        width = self.layout.parameter_width
+        if whole and rows.strides[0] == 0 and self.optimizer.plain:
+            row = torch.from_numpy(rows[0].copy())
+            self._start = row[:width].to(self.stack.dtype)
+            if self.layout.buffers:
+                self.buffers.copy_(row[width:])
+            return
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
             values = torch.from_numpy(rows if min(rows.strides) >= 0 else rows.copy())
-        if layers is None and not self.layout.state and isinstance(index, slice):
-            width = self.layout.parameter_width
-            if rows.strides[0] == 0 and self.optimizer.plain:
-                self._start = values[0, :width].to(self.stack.dtype, copy=True)
-            else:
-                self._start = None
-                self.stack.copy_(values[:, :width])
+        if whole:
+            self._start = None
+            self.stack.copy_(values[:, :width])
             if self.layout.buffers:
                 self.buffers.copy_(values[:, width:])
         else:
@@ -128,6 +145,10 @@ class VectorisedExecutor:
             self.optimizer.write(index, state)
 
     def train(self, seats: Seats, step: int, steps: int) -> Array:
+        with _one_thread(self._light):
+            return self._train(seats, step, steps)
+
+    def _train(self, seats: Seats, step: int, steps: int) -> Array:
         groups = self._grouped(seats)
         totals = torch.zeros(self.seats if isinstance(seats, slice) else len(seats), dtype=torch.float64)
         everyone = len(groups) == 1 and isinstance(seats, slice)
@@ -190,7 +211,7 @@ class VectorisedExecutor:
     def _gradients(
         self, parameters: Sequence[Tensor], buffers: Sequence[Tensor], group: _Group, step: int, *, shared: bool = False
     ) -> tuple[Sequence[Tensor], Tensor]:
-        """Gradients, one tensor a parameter with sites first, and losses; `shared` parameters have no site dimension."""
+        """Gradients (a tensor each parameter, sites first) and losses; `shared` parameters have no site dimension."""
         data = group.data
         if data is None:
             drawn = torch.from_numpy(np.stack([b(step) for b in group.batches]))
@@ -224,7 +245,8 @@ class VectorisedExecutor:
             return (*found, losses)
 
         try:
-            return trace(gradients, free, data)
+            with sdpa_kernel(SDPBackend.MATH):  # attention as batched products: the fused form takes sites one by one
+                return trace(gradients, free, data)
         except Exception as error:  # torch raises many types here; the first line of its text tells which operation
             first_line = next(iter(str(error).splitlines()), type(error).__name__)
             raise Unsupported(
@@ -233,6 +255,10 @@ class VectorisedExecutor:
             ) from error
 
     def rows(self, seats: Seats, layers: Layers = None) -> Array:
+        with _one_thread(self._light):
+            return self._rows(seats, layers)
+
+    def _rows(self, seats: Seats, layers: Layers) -> Array:
         self._settle()
         index = slice(None) if isinstance(seats, slice) else torch.from_numpy(np.asarray(seats))
         parts = [self.stack]
@@ -274,6 +300,25 @@ def _one_thread(wanted: bool) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _refuse_changing_buffers(module: nn.Module, X: Tensor) -> None:
+    """Statistics that a layer keeps by hand are found by one forward pass of a copy."""
+    if next(module.buffers(), None) is None:
+        return
+    trial = copy.deepcopy(module).train()
+    before = {name: (id(buffer), buffer._version) for name, buffer in trial.named_buffers()}
+    try:
+        with torch.no_grad(), layer_randomness(0):
+            trial(X)
+    except Exception:  # what cannot run at all is told when it is traced, or by the reference executor
+        return
+    changed = [name for name, buffer in trial.named_buffers() if before.get(name) != (id(buffer), buffer._version)]
+    if changed:
+        raise Unsupported(
+            f"{type(module).__name__} changes its buffer '{changed[0]}' as it runs, which the vectorised executor "
+            'cannot follow: use executor="reference".'
+        )
 
 
 def _refuse_running_statistics(module: nn.Module) -> None:
