@@ -168,9 +168,7 @@ class Coordinator:
         """For a checkpoint, taken between two rounds."""
         # One row for all sites is kept as one row; it comes back as such, which executors make use of.
         rows = [p.rows[:1] if len(p.rows) and p.rows.strides[0] == 0 else p.rows for p in self._pending]
-        pending = [
-            {"rows": r, "sites": p.sites, "layers": p.layers} for r, p in zip(rows, self._pending, strict=True)
-        ]
+        pending = [{"rows": r, "sites": p.sites, "layers": p.layers} for r, p in zip(rows, self._pending, strict=True)]
         return {"step": self.step, "memory": self._memory, "pending": pending, "loss": self.loss}
 
     def restore(self, state: dict[str, Any]) -> None:

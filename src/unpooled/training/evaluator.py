@@ -26,10 +26,15 @@ Measured = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """`test` is a central test set; with None, the sites in `testers` answer for their own test samples."""
+    """`test` is a central test set; with None, the sites in `testers` answer for their own test samples.
+
+    `layout` is that of a whole model with all its buffers; only the first `sent` columns of an aggregate are sent to
+    sites, which complete it with the buffers that stay there.
+    """
 
     recipe: Recipe
     layout: Layout
+    sent: int
     test: Samples | None
     testers: tuple[str, ...]
 
@@ -38,25 +43,24 @@ class Evaluator:
             raise BadData("There is nothing to test on: give test=(X, y), or load the sites with a test_fraction.")
 
     def aggregate_row(self, rows: Array, protocol: Protocol, sizes: Array) -> Array:
-        """The aggregate of these models (model columns only), as the protocol would form it."""
-        model = rows[:, : self.layout.model_width]
-        if len(model) == 1:
-            return np.array(model[0])
-        return protocol.combiner(model, sizes if protocol.weighted else None)
+        """The aggregate of these models, as the protocol would form it."""
+        if len(rows) == 1:
+            return np.array(rows[0])
+        return protocol.combiner(rows, sizes if protocol.weighted else None)
 
     def local(self, federation: Federation, active: Sites) -> dict[str, Evaluated]:
         """Each active site's own model."""
         names = [n for i, n in enumerate(federation.names) if active is None or i in set(active.tolist())]
         if self.test is not None:
-            rows = models_of(federation, active)[:, : self.layout.model_width]
-            return dict(zip(names, scores(self.recipe, self.layout, rows, self.test), strict=True))
+            results = scores(self.recipe, self.layout, models_of(federation, active), self.test)
+            return dict(zip(names, results, strict=True))
         return self._ask(federation, None, [n for n in names if n in self.testers])
 
     def model(self, federation: Federation, row: Array) -> dict[str, Evaluated]:
         """One model, centrally (key "") or at every site with test samples."""
         if self.test is not None:
             return {"": scores(self.recipe, self.layout, row[None], self.test)[0]}
-        return self._ask(federation, row, list(self.testers))
+        return self._ask(federation, row[: self.sent], list(self.testers))
 
     def _ask(self, federation: Federation, row: Array | None, names: list[str]) -> dict[str, Evaluated]:
         answers = federation.ask(dict.fromkeys(names, Evaluate(row=row)))

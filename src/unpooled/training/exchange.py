@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,7 +97,7 @@ def columns_of(layers: Layers, facts: Facts) -> Any:
     if layers is None:
         return slice(None)
     parts = [facts.layers[name] for name in layers]
-    if all(a.stop == b.start for a, b in zip(parts[:-1], parts[1:], strict=True)):
+    if all(a.stop == b.start for a, b in pairwise(parts)):
         return slice(parts[0].start, parts[-1].stop) if parts else slice(0, 0)
     return np.concatenate([np.arange(p.start, p.stop) for p in parts])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Protocol
 
@@ -38,7 +39,7 @@ class MLP:
     def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         widths = (prod(shape), *self.hidden)
         layers: list[nn.Module] = [nn.Flatten()] if len(shape) > 1 else []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
         return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
 
@@ -59,7 +60,7 @@ class CNN:
 
     def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         if len(shape) != 3:
-            raise BadSetting(f"A cnn needs images (channels, height, width), but samples have shape {shape}: use an mlp.")
+            raise BadSetting(f"A cnn needs images (channels, height, width), got samples of shape {shape}: use an mlp.")
         layers: list[nn.Module] = []
         before, height, width = shape
         for after in self.channels:

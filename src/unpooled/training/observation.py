@@ -18,15 +18,15 @@ from unpooled.training.executors import Executor
 
 
 def models_of(federation: Federation, sites: Sites = None) -> Array:
-    """Rows of those sites, shape (k, width), as they stand. Raises `Unsupported` on real machines."""
+    """Models of those sites with all their buffers, shape (k, width). Raises `Unsupported` on real machines."""
     chosen = range(len(federation.names)) if sites is None else [int(i) for i in sites]
     seats = [_simulated(federation)[federation.names[i]].state["seat"] for i in chosen]
     executor = seats[0][0]
     index = [seat for _, seat in seats]
     if all(e is executor for e, _ in seats):
         everyone = index == list(range(executor.seats))
-        return np.asarray(executor.rows(slice(None) if everyone else np.array(index)))
-    return np.concatenate([e.rows(np.array([i])) for e, i in seats])
+        return np.asarray(executor.models(slice(None) if everyone else np.array(index)))
+    return np.concatenate([e.models(np.array([i])) for e, i in seats])
 
 
 def executors_of(federation: Federation) -> list[Executor]:

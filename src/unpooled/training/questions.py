@@ -16,6 +16,7 @@ from unpooled.sites.site import Site
 from unpooled.training.evaluation import Evaluated, score
 from unpooled.training.executors import Choice, Executor, choose
 from unpooled.training.executors.base import Seats
+from unpooled.training.layout import layout_of
 from unpooled.training.recipe import Recipe
 
 
@@ -69,7 +70,10 @@ class Train(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Question):
-    """Score the model `row`, or with None the model that the site has, on the site's own test samples."""
+    """Score the model `row`, or with None the model that the site has, on the site's own test samples.
+
+    Buffers that stay at the site and are not in `row` are the site's own.
+    """
 
     row: Array | None
     kind: ClassVar[str] = "evaluate"
@@ -181,8 +185,10 @@ def evaluate(site: Site, question: Evaluate) -> Evaluated:
     executor, seat = _seat(site)
     if site.test is None or len(site.test) == 0:
         raise SiteFailed("it has no test samples: load it with a test_fraction, or give a central test set.")
-    row = executor.rows(np.array([seat]))[0] if question.row is None else question.row
-    return score(executor.recipe, executor.layout, row, site.test)
+    model = np.array(executor.models(np.array([seat]))[0])
+    if question.row is not None:
+        model[: len(question.row)] = question.row
+    return score(executor.recipe, layout_of(executor.recipe.module), model, site.test)
 
 
 @handles(Rows)

@@ -22,7 +22,8 @@ HISTORY = ("step", "model", "metric", "value", "bytes", "messages")
 
 
 class Result:
-    """Grows while a run advances; `rows` (m, width) and `aggregate_row` (P,) are set at its end."""
+    """Grows while a run advances; `rows` (m, width) and `aggregate_row` (width,), models with all
+    their buffers, are set at its end."""
 
     def __init__(self, label: str, recipe: Recipe, layout: Layout, names: tuple[str, ...]) -> None:
         self.label, self.recipe, self.layout, self.names = label, recipe, layout, names

@@ -20,6 +20,7 @@ from unpooled.training.coordinator import Coordinator
 from unpooled.training.evaluation import metrics
 from unpooled.training.evaluator import Evaluator, summary
 from unpooled.training.exchange import Sites
+from unpooled.training.layout import layout_of
 from unpooled.training.observation import executor_chosen, executor_states, models_of, restore_executors
 from unpooled.training.protocols import Protocol
 from unpooled.training.questions import HandedOver, Rows, install
@@ -42,9 +43,9 @@ class Progress:
 class Training:
     """One run in progress. `advance` takes it one round further; `result` is complete when `done`.
 
-    `test` is a central test set (arrays); without it each site tests on its own test samples. Models are evaluated every
-    `evaluate_every` local steps, just before the exchange of that step: the aggregate is what the protocol would
-    make of the models then, the local models are what they have become.
+    `test` is a central test set (arrays); without it each site tests on its own test samples. Models are evaluated
+    every `evaluate_every` local steps, just before the exchange of that step: the aggregate is what the protocol
+    would make of the models then, the local models are what they have become.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class Training:
         self.coordinator = Coordinator(self._trained_on, recipe, protocol.exchange(), steps=steps, look_every=look)
         begun = self._testers_from if protocol.simulation_only and test is None else self.coordinator.begun
         testers = tuple(name for name, b in begun.items() if b.test_samples)
-        self.evaluator = Evaluator(recipe, self.coordinator.layout, test, testers)
+        whole = layout_of(recipe.module)
+        sent = whole.model_width if protocol.simulation_only else self.coordinator.layout.model_width
+        self.evaluator = Evaluator(recipe, whole, sent, test, testers)
         self.executor, self.executor_reason = executor_chosen(self._trained_on)
-        self.result = Result(protocol.label, recipe, self.coordinator.layout, federation.names)
+        self.result = Result(protocol.label, recipe, whole, federation.names)
 
     @property
     def _inside(self) -> InProcess:

@@ -36,6 +36,10 @@ class Executor(Protocol):
         """Models as they stand, shape (k, width); read only, and valid until the next call of `train` or `load`."""
         ...
 
+    def models(self, seats: Seats) -> Array:
+        """Parameters and all floating-point buffers, also those that stay, shape (k, width): for evaluation only."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """Everything a checkpoint needs, as tensors, numbers and containers of these."""
         ...

@@ -17,7 +17,7 @@ from unpooled.sites.site import Site
 from unpooled.training.batches import Batches
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Seats, positions
-from unpooled.training.layout import numpy_rows, row_of, write_row
+from unpooled.training.layout import layout_of, numpy_rows, row_of, write_row
 from unpooled.training.optimizer_state import StateNames, full_layout, read_state, state_names, write_state
 from unpooled.training.recipe import Recipe
 
@@ -114,6 +114,11 @@ class ReferenceExecutor:
         out = numpy_rows(rows)
         out.flags.writeable = False
         return out
+
+    def models(self, seats: Seats) -> Array:
+        whole = layout_of(self.recipe.module)
+        rows = [row_of(self._benches[i].module, whole) for i in positions(seats, len(self._benches))]
+        return numpy_rows(torch.stack(rows))
 
     def _row(self, bench: _Bench) -> Tensor:
         row = row_of(bench.module, self.layout)

@@ -273,6 +273,11 @@ class VectorisedExecutor:
         out.flags.writeable = False
         return out
 
+    def models(self, seats: Seats) -> Array:
+        self._settle()
+        index = slice(None) if isinstance(seats, slice) else torch.from_numpy(np.asarray(seats))
+        return numpy_rows(torch.cat([self.stack[index], self.buffers[index]], dim=1))
+
     def state(self) -> dict[str, Any]:
         self._settle()
         return {"stack": self.stack, "buffers": self.buffers, "optimizer": self.optimizer.state()}
