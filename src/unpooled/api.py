@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,7 +16,7 @@ from unpooled.figures import curves
 from unpooled.figures.results import comparison
 from unpooled.figures.summary import final_table
 from unpooled.seeds import Streams
-from unpooled.sites.schema import Schema
+from unpooled.sites.schema import Schema, in_order, text
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.splitting import split
 from unpooled.sites.transports.in_process import InProcess
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+NO_SITES = "sites must come from split(...) or load_sites(...), or be a dict from name to arrays (X, y)."
 Sites = InProcess | Iterable[Site] | Mapping[str, tuple[Any, Any]]
 
 
@@ -168,20 +170,35 @@ def compare(
 
 def _federation(sites: Any) -> tuple[InProcess, Schema | None]:
     if isinstance(sites, Mapping):
-        sites = [Site(str(name), samples(X, y)) for name, (X, y) in sites.items()]
+        sites = _from_arrays(sites)
     if not isinstance(sites, InProcess):
         sites = list(sites) if isinstance(sites, Iterable) else [sites]
     if not all(isinstance(site, Site) for site in sites):
-        raise BadSetting("sites must come from split(...) or load_sites(...), or be a dict from name to arrays (X, y).")
+        raise BadSetting(NO_SITES)
     federation = federation_of(sites)
     if isinstance(sites, InProcess):
         federation.traffic.restore(sites.traffic.state())
     return federation, getattr(sites, "schema", None)
 
 
+def _from_arrays(sites: Mapping[str, tuple[Any, Any]]) -> InProcess:
+    """Sites of arrays. Class numbers 0, 1, ... stay; other labels (text, -1 and 1) are numbered in sorted order."""
+    if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in sites.values()):
+        raise BadSetting(NO_SITES)
+    arrays = {str(name): (X, np.asarray(y)) for name, (X, y) in sites.items()}
+    schema = None
+    if any(y.dtype.kind not in "buif" or (y.dtype.kind == "i" and y.size and y.min() < 0) for _, y in arrays.values()):
+        classes = in_order({label for _, y in arrays.values() for label in map(text, y.tolist()) if label is not None})
+        schema = Schema(features=(), classes=classes, target="y", shape=())
+        arrays = {name: (X, schema.class_numbers(y)) for name, (X, y) in arrays.items()}
+    return InProcess.of([Site(name, samples(X, y)) for name, (X, y) in arrays.items()], schema=schema)
+
+
 def _test(test: tuple[Any, Any] | None, schema: Schema | None) -> Samples | None:
     if test is None or isinstance(test, Samples):
         return test
+    if not isinstance(test, tuple) or len(test) != 2:
+        raise BadSetting(f"test must be a pair of arrays (X, y), got a {type(test).__name__}.")
     X, y = test
     if schema is not None and schema.classes is not None:
         y = schema.class_numbers(y)

@@ -10,6 +10,8 @@ import typer
 
 from unpooled.cli.options import Format, OutputFormat
 
+PICTURES = (".png", ".svg", ".pdf")
+
 app = typer.Typer(help="Look at sites before training.", no_args_is_help=True)
 
 
@@ -23,10 +25,13 @@ def describe(
 ) -> None:
     """Print, and draw, who holds what: samples and classes a site, asked of the sites as counts."""
     from unpooled.cli import show
+    from unpooled.errors import BadSetting
     from unpooled.runs.config import Data, load
     from unpooled.runs.files import writable
     from unpooled.runs.sources import holdings, open_source
 
+    if figure is not None and figure.suffix.lower() not in PICTURES:
+        raise BadSetting(f"--figure {figure}: pictures end in {', '.join(PICTURES)}.")
     if source.suffix == ".toml":
         config = load(source)
         data, seed = config.data, config.seeds[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +18,19 @@ def demo(
     output: OutputFormat = Format.text,
 ) -> None:
     """Two real data sets, shared out to many small sites: five protocols, five seeds, one report."""
+    from unpooled.cli import show
     from unpooled.report import write_report
     from unpooled.runs.demos import NAMES, demo_config
 
-    as_json = output is Format.json
-    folders = [run(demo_config(name), out / name, workers=workers_or_cores(workers), as_json=as_json) for name in NAMES]
-    page = write_report(folders, out / "report.html", title="Small hospitals learn together")
-    if as_json:
+    rans = []
+    for name in NAMES:
+        rans.append(run(demo_config(name), out / name, workers=workers_or_cores(workers)))
+        if output is Format.text:
+            show.result(rans[-1].folder, rans[-1].outcome, as_json=False, report=rans[-1].report)
+    page = write_report([ran.folder for ran in rans], out / "report.html", title="Small hospitals learn together")
+    if output is Format.json:
+        runs = [show.for_programs(ran.folder, ran.outcome, ran.report) for ran in rans]
+        typer.echo(json.dumps({"report": str(page), "runs": runs}))
         return
     typer.echo(f"\nOpen {page.resolve()} in a browser. Then try:")
     typer.echo("  unpooled train examples/heart_disease/heart_disease.toml    # four real hospitals")

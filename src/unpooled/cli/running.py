@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from unpooled.errors import Diverged, Interrupted
+from unpooled.errors import Interrupted, UnpooledError
 from unpooled.runs.config import Config
 from unpooled.runs.execute import default_folder
 from unpooled.runs.families import runner_of
 
 
-def run(config: Config, out: Path | None, *, workers: int, as_json: bool, quiet: bool = False) -> Path:
-    """Run `config`; the folder is returned. Raises `Diverged` after the record is written when a training failed."""
+@dataclass(frozen=True)
+class Ran:
+    """A run that ended: its folder, its result, its report."""
+
+    folder: Path
+    outcome: dict[str, Any]
+    report: Path
+
+    def check(self) -> None:
+        """Raise, now that the record is written and shown, when a cell failed."""
+        failed = [c for c in self.outcome["cells"] if c["status"] == "failed"]
+        if failed:
+            more = f" So ended {len(failed)} of {len(self.outcome['cells'])} cells." if len(failed) > 1 else ""
+            raise UnpooledError(f"{self.outcome['error']}{more} The record up to there is in {self.folder}.")
+
+
+def run(config: Config, out: Path | None, *, workers: int) -> Ran:
+    """Run `config`, with progress on a terminal, and write its report."""
     from unpooled.cli import show
     from unpooled.report import write_report
 
-    folder = out or default_folder(config)
     runner = runner_of(config)
+    folder = out or default_folder(config)
     try:
         with show.progress(config.title) as watch:
             outcome = runner(config, folder, workers=workers, watch=watch)
-    except Interrupted:
+        return Ran(folder, outcome, write_report([folder], folder / "report.html"))
+    except (Interrupted, KeyboardInterrupt):
+        if not (folder / "config.toml").is_file():
+            raise Interrupted("Stopped before training began; nothing was written.") from None
         raise Interrupted(f"Stopped. All finished work is saved; continue with: unpooled resume {folder}") from None
-    report = write_report([folder], folder / "report.html")
-    if not quiet:
-        show.result(folder, outcome, as_json=as_json, report=report)
-    if outcome["error"]:
-        raise Diverged(f"{outcome['error']} The record up to there is in {folder}.")
-    return folder
+
+
+def run_and_show(config: Config, out: Path | None, *, workers: int, as_json: bool) -> None:
+    """`run`, and print the result; raises when a training failed."""
+    from unpooled.cli import show
+
+    ran = run(config, out, workers=workers)
+    show.result(ran.folder, ran.outcome, as_json=as_json, report=ran.report)
+    ran.check()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,7 +19,7 @@ from rich.text import Text
 from unpooled.figures.looks import methods
 from unpooled.figures.summary import final_table, result_values, traffic_table
 from unpooled.figures.words import bytes_text, metric_called
-from unpooled.runs.execute import Tick
+from unpooled.runs.workers import Tick
 from unpooled.sites.schema import Schema
 
 errors = Console(stderr=True)
@@ -51,9 +53,7 @@ def progress(title: str) -> Iterator[Callable[[Tick], None]]:
 def result(folder: Path, outcome: dict[str, Any], *, as_json: bool, report: Path | None = None) -> None:
     """The finished run."""
     if as_json:
-        print(
-            json.dumps({"folder": str(folder), "report": str(report) if report else None, **summary(folder, outcome)})
-        )
+        print(json.dumps(for_programs(folder, outcome, report), allow_nan=False))
         return
     page.print(comparison_table(folder, outcome))
     for warning in outcome["warnings"]:
@@ -65,7 +65,7 @@ def result(folder: Path, outcome: dict[str, Any], *, as_json: bool, report: Path
 
 def comparison_table(folder: Path, outcome: dict[str, Any]) -> Table:
     """Mean and 95 % interval over seeds for each protocol, and what it cost."""
-    history, traffic = pd.read_parquet(folder / "history.parquet"), pd.read_parquet(folder / "traffic.parquet")
+    history, traffic = finished(folder, outcome, "history"), finished(folder, outcome, "traffic")
     metric = metric_called(outcome["main_metric"])
     final = final_table(history, outcome["main_metric"]).set_index(["protocol", "model"])
     cost = traffic_table(traffic).set_index("protocol")
@@ -83,23 +83,45 @@ def comparison_table(folder: Path, outcome: dict[str, Any]) -> Table:
             else "-"
             for model in ("aggregate", "local_mean", "local_min")
         ]
-        bytes_each = bytes_text(float(cost.loc[label, ["up_bytes", "down_bytes"]].sum())) if label in cost.index else "-"
+        bytes_each = (
+            bytes_text(float(cost.loc[label, ["up_bytes", "down_bytes"]].sum())) if label in cost.index else "-"
+        )
         name = f"{label} (simulation only)" if protocol["simulation_only"] else label
         table.add_row(name, *cells, bytes_each)
     table.caption = f"mean and 95 % interval over {seeds} seeds" if seeds > 1 else "one seed: no interval"
     return table
 
 
-def summary(folder: Path, outcome: dict[str, Any]) -> dict[str, Any]:
-    """The result for programs: final values of each protocol, model and metric, and the traffic."""
-    history = pd.read_parquet(folder / "history.parquet")
-    finals = []
+def for_programs(folder: Path, outcome: dict[str, Any], report: Path | None) -> dict[str, Any]:
+    """The result as JSON: final values of each protocol, model and metric over the cells that finished."""
+    history = finished(folder, outcome, "history")
+    finals: list[Any] = []
     for metric in sorted(history["metric"].unique()):
         finals += final_table(history, metric).assign(metric=metric).to_dict("records")
     values = result_values(history, outcome["main_metric"], methods(outcome["protocols"])).to_dict("records")
     keep = ("title", "name", "identity", "status", "error", "seconds", "warnings", "cells", "main_metric")
     picked = {k: outcome[k] for k in keep}
-    return json.loads(json.dumps({**picked, "final": finals, "values": values}, default=float).replace("NaN", "null"))  # type: ignore[no-any-return]
+    where = {"folder": str(folder), "report": str(report) if report else None}
+    return {**where, **{k: _plain(v) for k, v in {**picked, "final": finals, "values": values}.items()}}
+
+
+def finished(folder: Path, outcome: dict[str, Any], table: str) -> pd.DataFrame:
+    """The rows of a table of the record that belong to cells which finished: a failed cell has no final value."""
+    frame = pd.read_parquet(folder / f"{table}.parquet")
+    kept = [(c["protocol"], c["seed"]) for c in outcome["cells"] if c["status"] == "finished"]
+    mask = [pair in kept for pair in zip(frame["protocol"], frame["seed"], strict=True)]
+    return frame[np.array(mask, dtype=bool)]
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no word for numbers that are not finite: they become null."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def holdings(rows: list[dict[str, Any]], schema: Schema, figure: Path | None) -> None:

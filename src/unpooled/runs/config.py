@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, field, fields, replace
+from math import inf
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from unpooled.errors import BadSetting, did_you_mean
+from unpooled.errors import BadSetting, did_you_mean, positive
+from unpooled.runs.pooled import POOLED
+from unpooled.runs.tables import build, known_keys, names, without_none
 
 STRICT = ConfigDict(extra="forbid")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -71,6 +73,14 @@ class TrainingSettings:
     executor: Literal["auto", "reference", "vectorised"] = "auto"
     evaluate_every: int | None = None
 
+    def __post_init__(self) -> None:
+        positive(steps=self.steps)
+        for name in ("batch_size", "evaluate_every"):
+            if getattr(self, name) is not None:
+                positive(**{name: getattr(self, name)})
+        if not 0.0 < self.lr < inf:
+            raise BadSetting(f"lr must be a number above 0, got {self.lr!r}.")
+
 
 @dataclass(frozen=True, config=STRICT)
 class Config:
@@ -104,10 +114,7 @@ def load(path: str | Path) -> Config:
         raise BadSetting(f"There is no config file '{path}'.{did_you_mean(path.name, near)}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSetting(f"{path} cannot be read as TOML: {error}.") from error
-    config = parse(table)
-    if config.data.source.startswith(("/", "~")) or ("/" not in config.data.source and "." not in config.data.source):
-        return config
-    return with_source(config, str((path.parent / config.data.source).resolve()))
+    return with_source(parse(table), folder=path.parent)
 
 
 def parse(table: Mapping[str, Any]) -> Config:
@@ -125,57 +132,20 @@ def parse(table: Mapping[str, Any]) -> Config:
     return build(Config, "the config", table)
 
 
-def build(kind: type[T], where: str, table: Mapping[str, Any]) -> T:
-    """An instance of a settings dataclass; unknown keys and wrong types raise `BadSetting` in one line."""
-    known_keys(where, table, names(kind))
-    try:
-        return TypeAdapter(kind).validate_python(dict(table))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"])
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, BadSetting):
-            raise cause from None
-        if first["type"] == "missing":
-            raise BadSetting(f"{where} needs '{place}', which is missing.") from None
-        raise BadSetting(f"{where}: {place} = {first['input']!r} does not fit: {first['msg']}.") from None
+def with_source(config: Config, source: str | None = None, *, folder: Path | None = None) -> Config:
+    """The config with `source`, or its own, as an absolute path; a relative one starts at `folder` (or where we are).
 
-
-def choose(what: str, table: Mapping[str, Any], known: Mapping[str, type[T]]) -> T:
-    """An instance of the class that the key `kind` names, from the other keys."""
-    kind = table.get("kind")
-    if kind not in known:
-        found = "has no kind" if kind is None else f"has kind '{kind}'"
-        hint = did_you_mean(str(kind), known)
-        raise BadSetting(f"{what} {found}; there are {', '.join(known)}.{hint}")
-    rest = {k: v for k, v in table.items() if k != "kind"}
-    return build(known[str(kind)], f"{what} {kind}", rest)
-
-
-def names(kind: type) -> list[str]:
-    """The settings of a dataclass."""
-    return [f.name for f in fields(kind)]
-
-
-def known_keys(where: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Refuse keys that do not exist, with a suggestion."""
-    known = list(known)
-    for key in table:
-        if key not in known:
-            hint = did_you_mean(key, known) or f" There are {', '.join(known) or 'none'}."
-            raise BadSetting(f"{where} has no setting '{key}'.{hint}")
-
-
-def with_source(config: Config, source: str) -> Config:
-    """The same config with its data source as an absolute path."""
-    table = resolved(config)
-    table["data"]["source"] = source
-    return parse(table)
+    The names of pooled sets stay as they are.
+    """
+    source = config.data.source if source is None else source
+    if source not in POOLED:
+        source = str(((folder or Path()) / Path(source).expanduser()).resolve())
+    return replace(config, data=replace(config.data, source=source))
 
 
 def resolved(config: Config) -> dict[str, Any]:
     """Every setting as plain tables, without those that are None (TOML has no word for it)."""
-    return _without_none(asdict(config))  # type: ignore[no-any-return]
+    return without_none(asdict(config))  # type: ignore[no-any-return]
 
 
 def changed(config: Config) -> dict[str, Any]:
@@ -188,16 +158,8 @@ def changed(config: Config) -> dict[str, Any]:
             default = f.default_factory() if f.default_factory is not MISSING else f.default
             if now != default:
                 inner = kind_of.get(f.name) if now is not None else None
-                out[f.name] = differing(now, inner) if inner else _without_none(now)
+                out[f.name] = differing(now, inner) if inner else without_none(now)
         return out
 
     kind_of = {"data": Data, "split": Split, "training": TrainingSettings}
     return differing(config, Config)
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _without_none(v) for k, v in value.items() if v is not None}
-    if isinstance(value, (list, tuple)):
-        return [_without_none(v) for v in value]
-    return value

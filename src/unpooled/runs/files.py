@@ -26,14 +26,23 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file; raises `BadRecord` for a file that is missing, cut or changed beyond reading."""
+def read_json(path: Path, *, remedy: str = "start the run anew") -> Any:
+    """The object in a JSON file; raises `BadRecord` for a file that is missing, cut or changed beyond reading."""
     try:
-        return json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise BadRecord(f"There is no {path.name} in {path.parent}: is this the folder of a run?") from None
     except (OSError, ValueError) as error:
-        raise BadRecord(f"{path} cannot be read ({error}): it was cut or changed; start the run anew.") from error
+        raise BadRecord(f"{path} cannot be read ({error}): it was cut or changed; {remedy}.") from error
+    if not isinstance(value, dict):
+        raise BadRecord(f"{path} holds no JSON object: it was cut or changed; {remedy}.")
+    return value
+
+
+def tidy(folder: Path) -> None:
+    """Take away halves of files that a killed process left."""
+    for half in folder.rglob("*.new"):
+        half.unlink(missing_ok=True)
 
 
 def writable(folder: Path) -> Path:

@@ -7,11 +7,12 @@ import re
 from hashlib import sha256
 
 from unpooled.runs.config import Config, changed
+from unpooled.runs.resolve import changed_tables
 
 
 def identity(config: Config) -> str:
     """Sixteen hexadecimal digits that are equal exactly when all settings are equal (title and notes left out)."""
-    settings = changed(config)
+    settings = {**changed(config), **changed_tables(config)}
     settings.pop("title", None)
     settings.get("data", {}).pop("note", None)
     return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

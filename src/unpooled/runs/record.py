@@ -13,10 +13,12 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
+from unpooled.errors import BadRecord
 from unpooled.runs import cells
 from unpooled.runs.config import Config, load, resolved
 from unpooled.runs.files import read_json, write_bytes, write_json
 from unpooled.runs.identity import identity
+from unpooled.runs.resolve import protocols_of
 from unpooled.sites.questions import KINDS
 from unpooled.sites.traffic import COLUMNS
 from unpooled.training.result import HISTORY
@@ -26,12 +28,16 @@ TABLES = {
     "sites": ["protocol", "seed", "site", "samples", "test_samples", "model", "metric", "value"],
     "traffic": ["protocol", "seed", "site", "kind", *COLUMNS],
 }
-"""The Parquet tables of a record and their columns."""
+"""The Parquet tables of a record and their columns.
+
+`bytes` and `messages` of `history` are the price of training so far: the questions begin, train and rows, both ways,
+over all sites, up to the look at the models that the row is about, so without the exchange that follows it. What
+preparing the data (statistics) and measuring (evaluate) cost is in `traffic`, by site and kind.
+"""
 
 
-def begin(folder: Path, config: Config) -> None:
-    """Write what is known before any work: settings, environment, a result without cells."""
-    facts = cells.data_facts(config)
+def begin(folder: Path, config: Config, facts: dict[str, Any]) -> None:
+    """Write what is known before any work: settings, environment, a result without cells. `facts` are of the data."""
     write_bytes(folder / "config.toml", tomli_w.dumps(resolved(config)).encode())
     write_json(folder / "environment.json", environment())
     result = {
@@ -43,10 +49,10 @@ def begin(folder: Path, config: Config) -> None:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": 0.0,
         "error": None,
-        "protocols": [_protocol(p) for p in cells.protocols_of(config)],
+        "protocols": [_protocol(p) for p in protocols_of(config)],
         "steps": config.training.steps,
         "main_metric": "accuracy" if facts["data"]["task"] == "classification" else "rmse",
-        "questions": {kind: _first_line(KINDS[kind].answer) for kind in sorted(KINDS)},
+        "questions": {kind: KINDS[kind].tells for kind in sorted(KINDS)},
         "cells": [],
         "privacy": {"ledger": config.ledger, "heads": {}},
         **facts,
@@ -100,7 +106,9 @@ def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[s
 
 
 def config_of(folder: Path) -> Config:
-    """The settings that a run's folder was made with."""
+    """The settings that a run's folder was made with; raises `BadRecord` where there is no run."""
+    if not (folder / "config.toml").is_file():
+        raise BadRecord(f"There is no run in {folder}: `unpooled runs` lists the runs that exist.")
     return load(folder / "config.toml")
 
 
@@ -127,8 +135,3 @@ def _protocol(protocol: Any) -> dict[str, Any]:
         "simulation_only": protocol.simulation_only,
         "note": protocol.summary,
     }
-
-
-def _first_line(kind: type) -> str:
-    text = (kind.__doc__ or "").strip().replace("`", "")
-    return " ".join(line.strip() for line in text.splitlines())

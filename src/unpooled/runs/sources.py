@@ -11,15 +11,16 @@ import numpy as np
 
 from unpooled.errors import BadData, BadSetting, did_you_mean
 from unpooled.runs.config import Data
+from unpooled.runs.pooled import POOLED, read_pooled
+from unpooled.sites.description import describe_sites
 from unpooled.sites.ledger import Ledger
-from unpooled.sites.loading import read_sites, read_table
+from unpooled.sites.loading import read_sites
 from unpooled.sites.payload import Array
 from unpooled.sites.policy import Policy
-from unpooled.sites.preparation import MOST_CLASSES, encode, pixels, prepare
+from unpooled.sites.preparation import encode, prepare
 from unpooled.sites.schema import Schema, Table
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.splitting import split, train_test
-from unpooled.sites.statistics import describe_sites
 from unpooled.sites.transports.in_process import InProcess
 
 
@@ -30,43 +31,6 @@ class Source:
     federation: InProcess
     test: Samples | None
     schema: Schema
-
-
-def _digits() -> tuple[Array, Array]:
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    return (data.data / 16.0).astype(np.float32), data.target
-
-
-def _breast_cancer() -> tuple[Array, Array]:
-    from sklearn.datasets import load_breast_cancer
-
-    data = load_breast_cancer()
-    return data.data, data.target
-
-
-def _diabetes() -> tuple[Array, Array]:
-    from sklearn.datasets import load_diabetes
-
-    data = load_diabetes(scaled=False)
-    return data.data, data.target.astype(np.float64)
-
-
-def _wine() -> tuple[Array, Array]:
-    from sklearn.datasets import load_wine
-
-    data = load_wine()
-    return data.data, data.target
-
-
-POOLED: dict[str, Callable[[], tuple[Array, Array]]] = {
-    "breast_cancer": _breast_cancer,
-    "diabetes": _diabetes,
-    "digits": _digits,
-    "wine": _wine,
-}
-"""Real data sets that scikit-learn brings: features (n, p) and labels or targets (n,)."""
 
 
 def open_source(data: Data, seed: int, ledgers: Callable[[str], Ledger] | None = None) -> Source:
@@ -83,8 +47,9 @@ def _refuse_pooled_names(data: Data) -> None:
     if data.source in POOLED:
         raise BadSetting(f"'{data.source}' is one pooled data set: say how to share it out in [data.split].")
     if not Path(data.source).exists():
-        hint = did_you_mean(data.source, POOLED)
-        raise BadData(f"There is no file or folder '{data.source}'.{hint} Check the path in [data].")
+        near = [p.name for p in Path(data.source).parent.glob("*")]
+        hint = did_you_mean(Path(data.source).name, near)
+        raise BadData(f"There is no file or folder '{data.source}'.{hint} Check source in [data], or give --source.")
 
 
 def _prepared(
@@ -98,7 +63,8 @@ def _prepared(
 ) -> Source:
     """Sites with raw tables, prepared through the door with federated statistics."""
     if target is None:
-        raise BadSetting("[data] needs target, the column to predict.")
+        columns = ", ".join(sites[0].state["table"].columns)
+        raise BadSetting(f"[data] needs target (or --target), the column to predict; there are {columns}.")
     for site in sites:
         site.policy, site.ledger = policy, ledgers(site.name) if ledgers else None
     federation = InProcess.of(sites)
@@ -122,7 +88,7 @@ def _prepared(
 def _split(data: Data, seed: int, policy: Policy, ledgers: Callable[[str], Ledger] | None) -> Source:
     """A pooled set: test rows are set apart, the rest is shared out, and features scaled with federated statistics."""
     assert data.split is not None
-    X, y, columns = _pooled(data)
+    X, y, columns = read_pooled(data)
     groups = columns.get(data.group) if data.group else None
     train, test = train_test(X, y, test_fraction=data.test_fraction, groups=groups, seed=seed)
     if len(test) == 0:
@@ -169,37 +135,6 @@ def _raw(site: Site) -> Site:
     columns: dict[str, Array] = {f"x{i}": column for i, column in enumerate(data.X.T.astype(np.float64))}
     columns["y"] = data.y.astype(np.float64)
     return Site(site.name, policy=site.policy, ledger=site.ledger, state={"table": Table(columns)})
-
-
-def _pooled(data: Data) -> tuple[Array, Array, dict[str, Array]]:
-    """Features, labels and the named columns of a pooled set."""
-    if data.source in POOLED:
-        X, y = POOLED[data.source]()
-        return X, y, {}
-    path = Path(data.source)
-    if not path.is_file():
-        hint = did_you_mean(data.source, POOLED)
-        raise BadData(f"There is no file '{data.source}' to share out.{hint} Check source in [data].")
-    table = read_table(path)
-    target = data.target or ("y" if "y" in table.columns else None)
-    if target is None or target not in table.columns:
-        names = ", ".join(table.columns)
-        raise BadSetting(f"[data] target = {target!r} is no column of {path.name}: there are {names}.")
-    labels = table.texts(target)
-    many = table.type_of(target) == "number" and len(set(labels.tolist())) > MOST_CLASSES
-    regression = data.task == "regression" or (data.task == "auto" and many)
-    y = table.numbers(target) if regression else labels.astype(str)
-    if table.block is not None:
-        shape = table.block.shape[1:]
-        return pixels(table.block, shape), y, dict(table.columns)
-    left_out = {
-        target,
-        *data.drop,
-        *([data.group] if data.group else []),
-        *([data.split.by] if data.split and data.split.by else []),
-    }
-    used = [name for name in table.columns if name not in left_out]
-    return np.stack([table.numbers(name) for name in used], axis=1), y, dict(table.columns)
 
 
 def holdings(source: Source) -> list[dict[str, Any]]:

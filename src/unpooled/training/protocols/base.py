@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
-from typing import ClassVar, cast
+from typing import ClassVar
 
-from unpooled.combine import COMBINERS, Array, Combine, mean
-from unpooled.errors import BadSetting, did_you_mean
+from unpooled.combine import Combine, combiner
 from unpooled.training.exchange import Exchange
-
-Combiner = Callable[..., Array]
-"""A combiner as a setting: any function like those in `unpooled.combine`."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +37,6 @@ class Protocol(abc.ABC):
         return label_of(self)
 
 
-def combiner(combine: str | Combiner) -> Combine:
-    """A combiner from its name or itself; raises `BadSetting` for an unknown name."""
-    if callable(combine):
-        return cast(Combine, combine)
-    if combine not in COMBINERS:
-        raise BadSetting(
-            f"There is no combiner '{combine}'; there are {', '.join(COMBINERS)}.{did_you_mean(combine, COMBINERS)}"
-        )
-    return COMBINERS[combine]
-
-
 def label_of(protocol: Protocol) -> str:
     """Required settings by position, the others by name and only where they differ from the default.
 
@@ -63,9 +47,9 @@ def label_of(protocol: Protocol) -> str:
     words = []
     for f in fields(protocol):
         value = getattr(protocol, f.name)
-        text = getattr(value, "__name__", None) or f"{value}"
+        text = combiner(value).__name__ if f.name == "combine" else f"{value}"
         if f.default is MISSING:
             words.append(text)
-        elif value != f.default and not (f.default == "mean" and value is mean):
+        elif text != f"{f.default}":
             words.append(f"{f.name}={text}")
     return type(protocol).__name__ + (f"({', '.join(words)})" if words else "")

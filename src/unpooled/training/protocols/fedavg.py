@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from unpooled import errors
+from unpooled.combine import Setting
 from unpooled.training.exchange import Exchange
 from unpooled.training.operators import aggregate, every, subset
-from unpooled.training.protocols.base import Combiner, Protocol
+from unpooled.training.protocols.base import Protocol
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class FedAvg(Protocol):
     aggregate_period: int
     fraction: float = 1.0
     weighted_by_samples: bool = False
-    combine: str | Combiner = "mean"
+    combine: Setting = "mean"
     summary: ClassVar[str] = "models are averaged now and then"
 
     def __post_init__(self) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from unpooled import errors
+from unpooled.combine import Setting
 from unpooled.training.exchange import Exchange
 from unpooled.training.operators import aggregate, every, first, permute, subset
-from unpooled.training.protocols.base import Combiner, Protocol
+from unpooled.training.protocols.base import Protocol
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class FedDC(Protocol):
 
     daisy_period: int
     aggregate_period: int
-    combine: str | Combiner = "mean"
+    combine: Setting = "mean"
     fraction: float = 1.0
     summary: ClassVar[str] = "models hop between sites, and are averaged now and then"
 

@@ -1,0 +1,62 @@
+"""What a run rests on, asked of the sites before any work, so that data which cannot be used are refused first."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from unpooled.errors import BadData, BadSetting
+from unpooled.runs.cells import recipe_of
+from unpooled.runs.config import Config
+from unpooled.runs.resolve import protocols_of
+from unpooled.runs.sources import Source, holdings, open_source
+
+
+def data_facts(config: Config) -> dict[str, Any]:
+    """What the report says of data and model, from the first seed. Nothing is written.
+
+    The data of every seed are opened once. Raises `BadData` and `BadSetting` for what could only fail later.
+    """
+    _refuse_raw_rows(config)
+    source, tests = _opened(config, config.seeds[0])
+    for seed in config.seeds[1:]:
+        _opened(config, seed)
+    made = recipe_of(config, source, config.seeds[0])
+    classes = source.schema.classes
+    return {
+        "data": {
+            "source": Path(config.data.source).name,
+            "task": "regression" if classes is None else "classification",
+            "sites": holdings(source),
+            "features": prod(source.schema.shape),
+            "test": "sites" if source.test is None else "central",
+            "test_samples": tests,
+            "note": config.data.note,
+        },
+        "model": {
+            "kind": str(config.model.get("kind")),
+            "parameters": sum(p.numel() for p in made.module.parameters()),
+            "bytes": sum(p.numel() * p.element_size() for p in made.module.parameters()),
+        },
+        "warnings": list(source.schema.warnings),
+    }
+
+
+def _opened(config: Config, seed: int) -> tuple[Source, int]:
+    """The data of one seed, and how many test samples there are."""
+    source = open_source(config.data, seed)
+    tests = sum(s["test_samples"] for s in holdings(source)) if source.test is None else len(source.test)
+    if tests == 0:
+        raise BadData("No site has test samples: set test_fraction in [data] above 0.")
+    return source, tests
+
+
+def _refuse_raw_rows(config: Config) -> None:
+    """The pooled comparison needs the rows of real sites, which only their owner can allow."""
+    needing = [p.label for p in protocols_of(config) if p.simulation_only]
+    if needing and config.data.split is None and not config.data.allow_raw_data:
+        raise BadSetting(
+            f"{needing[0]} trains on the rows of all sites, which they keep at home: leave it out, or set "
+            "allow_raw_data = true in [data] if these rows may be put together."
+        )
