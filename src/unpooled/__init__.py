@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from unpooled.api import compare as compare
     from unpooled.api import train as train
     from unpooled.errors import UnpooledError as UnpooledError
+    from unpooled.sites.description import describe_sites as describe_sites
     from unpooled.sites.loading import load_sites as load_sites
     from unpooled.sites.policy import Policy as Policy
     from unpooled.sites.site import Site as Site
     from unpooled.sites.splitting import split as split
     from unpooled.sites.splitting import train_test as train_test
-    from unpooled.sites.description import describe_sites as describe_sites
     from unpooled.training.protocols import DaisyChain as DaisyChain
     from unpooled.training.protocols import FedAvg as FedAvg
     from unpooled.training.protocols import FedDC as FedDC

@@ -73,7 +73,6 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "more samples than rows": ({**POOLED_SET, "data__split": {"sites": 40, "samples": 50}}, "2000"),
     "more sites than rows": ({**POOLED_SET, "data__split": {"sites": 5000}}, "5000"),
     "no test rows": ({**POOLED_SET, "data__test_fraction": 0.0}, "leaves no row to test on"),
-    "class unseen at training": ({**POOLED_SET, "data__split": {"sites": 2, "samples": 1}}, "no site has"),
     "way to split": ({**POOLED_SET, "data__split__how": "evenly"}, "does not fit"),
 }
 

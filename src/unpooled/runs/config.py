@@ -38,7 +38,8 @@ class Data:
 
     `source` is a file or folder of a real federation (relative to the config), or with `split` a pooled set: a file,
     or one of the sets that scikit-learn brings. `test_fraction` is held out at each site, or of the pooled set.
-    `allow_raw_data` lets sites hand out rows for the pooled comparison.
+    `allow_raw_data` lets sites hand out rows for the pooled comparison. `words` say what the report calls a site and a
+    row, such as { site = "hospital", row = "patient" }.
     """
 
     source: str
@@ -56,6 +57,7 @@ class Data:
     split: Split | None = None
     allow_raw_data: bool = False
     note: str = ""
+    words: dict[Literal["site", "sites", "row", "rows"], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -84,7 +86,10 @@ class TrainingSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class Config:
-    """One run: every protocol with every seed on the same kind of data and model."""
+    """One run: every protocol with every seed on the same kind of data and model.
+
+    `headline` is the label of the protocol that the report speaks of first; without it, the one with the best mean.
+    """
 
     title: str
     data: Data
@@ -94,6 +99,7 @@ class Config:
     seeds: tuple[int, ...] = (0,)
     family: str = "training"
     ledger: bool = False
+    headline: str | None = None
 
     def __post_init__(self) -> None:
         if not self.protocols:

@@ -33,6 +33,7 @@ def data_facts(config: Config) -> dict[str, Any]:
             "test": "sites" if source.test is None else "central",
             "test_samples": tests,
             "note": config.data.note,
+            "words": dict(config.data.words),
         },
         "model": {
             "kind": str(config.model.get("kind")),

@@ -11,10 +11,12 @@ from unpooled.runs.resolve import changed_tables
 
 
 def identity(config: Config) -> str:
-    """Sixteen hexadecimal digits that are equal exactly when all settings are equal (title and notes left out)."""
+    """Sixteen hexadecimal digits, equal exactly when all settings are equal but those that only word the report."""
     settings = {**changed(config), **changed_tables(config)}
-    settings.pop("title", None)
-    settings.get("data", {}).pop("note", None)
+    for words in ("title", "headline"):
+        settings.pop(words, None)
+    for words in ("note", "words"):
+        settings.get("data", {}).pop(words, None)
     return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 

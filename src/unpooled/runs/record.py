@@ -51,6 +51,7 @@ def begin(folder: Path, config: Config, facts: dict[str, Any]) -> None:
         "error": None,
         "protocols": [_protocol(p) for p in protocols_of(config)],
         "steps": config.training.steps,
+        "headline": config.headline,
         "main_metric": "accuracy" if facts["data"]["task"] == "classification" else "rmse",
         "questions": {kind: KINDS[kind].tells for kind in sorted(KINDS)},
         "cells": [],

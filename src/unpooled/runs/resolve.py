@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
-from unpooled.errors import BadSetting
+from unpooled.errors import BadSetting, did_you_mean
 from unpooled.runs.config import Config, with_source
 from unpooled.runs.tables import choose, known_keys
 from unpooled.training.models import MODELS, ModelSettings
@@ -35,6 +35,9 @@ def protocols_of(config: Config) -> list[Protocol]:
     for label in labels:
         if labels.count(label) > 1:
             raise BadSetting(f"The config lists {label} twice: each protocol once.")
+    if config.headline is not None and config.headline not in labels:
+        hint = did_you_mean(config.headline, labels)
+        raise BadSetting(f"headline = '{config.headline}' is none of the protocols {', '.join(labels)}.{hint}")
     return found
 
 

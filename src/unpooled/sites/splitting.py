@@ -15,6 +15,7 @@ import numpy as np
 from unpooled.errors import BadData, BadSetting, did_you_mean, positive
 from unpooled.seeds import Streams
 from unpooled.sites.payload import Array
+from unpooled.sites.policy import Policy
 from unpooled.sites.schema import Schema, in_order, text
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.transports.in_process import InProcess
@@ -174,10 +175,10 @@ def split(
     )
     shared = None if test is None else _test_set(test, schema, pooled)
     rows = [np.sort(part) for part in parts]
-    return InProcess.of(
-        [Site(name, Samples(pooled.X[part], pooled.y[part]), shared) for name, part in zip(names, rows, strict=True)],
-        schema=schema,
-    )
+    simulated = Policy(allow_raw_data=True)  # these rows were in one place already
+    shares = [Samples(pooled.X[part], pooled.y[part]) for part in rows]
+    made = [Site(name, share, shared, simulated) for name, share in zip(names, shares, strict=True)]
+    return InProcess.of(made, schema=schema)
 
 
 def train_test(

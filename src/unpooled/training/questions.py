@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unpooled.combine import Array
-from unpooled.errors import BadSetting, SiteFailed
+from unpooled.errors import BadData, BadSetting, SiteFailed
 from unpooled.sites.payload import Stacked
 from unpooled.sites.questions import Answer, Question, handles
 from unpooled.sites.site import Site
 from unpooled.training.evaluation import Evaluated, score
 from unpooled.training.executors import Choice, Executor, choose
 from unpooled.training.executors.base import Seats
+from unpooled.training.fitting import check_fit
 from unpooled.training.layout import layout_of
 from unpooled.training.recipe import Recipe
 
@@ -119,6 +120,10 @@ def _begin_all(sites: Sequence[Site], questions: Mapping[str, Begin]) -> dict[st
     alike = all(s.state.get("recipe") is recipe for s in sites) and all(q.task == task for q in questions.values())
     if recipe is None or not alike or recipe.describe() != task or any(not s.size for s in sites):
         return None
+    try:
+        check_fit(recipe, sites)
+    except BadData:
+        return None  # asked one by one, the site that does not fit says so under its own name
     choice = choose(recipe, sites)
     return {site.name: _begun(site, choice, i) for i, site in enumerate(sites)}
 
@@ -131,6 +136,7 @@ def begin(site: Site, question: Begin) -> Begun:
     if not isinstance(recipe, Recipe) or recipe.describe() != question.task:
         found = recipe.describe() if isinstance(recipe, Recipe) else "none"
         raise BadSetting(f"the recipe installed here is {found}, but {question.task} was asked for: install that one.")
+    check_fit(recipe, [site])
     return _begun(site, choose(recipe, [site]), 0)
 
 

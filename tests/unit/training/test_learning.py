@@ -293,10 +293,29 @@ def test_an_empty_site_is_named(executor: str) -> None:
         training([members[0], Site("b")], FedAvg(1), executor=executor)
 
 
-def test_samples_of_different_shapes_are_refused_by_name() -> None:
-    members = [*sites([4]), Site("z", samples(np.ones((4, 5)), np.zeros(4, dtype=int)))]
+def test_samples_that_do_not_fit_the_model_are_refused_by_name() -> None:
+    wide = Site("z", samples(np.ones((4, 5)), np.zeros(4, dtype=int)))
+    with pytest.raises(BadData, match=r"Site 'z': its samples of shape \(5,\) do not go through the model"):
+        train([*sites([4]), wide], FedAvg(1), executor="vectorised")
+
+
+@pytest.mark.parametrize("executor", ["reference", "vectorised", "auto"])
+def test_a_class_that_the_model_has_no_output_for_is_refused_by_name(executor: str) -> None:
+    rng = np.random.default_rng(0)
+    members = [Site(name, samples(rng.normal(size=(4, 5)), [0, 1, 2, top])) for name, top in (("a", 2), ("b", 3))]
+    with pytest.raises(BadData, match=r"Site 'b': it holds class number 3, but the model has outputs for 0 to 2 only"):
+        train(members, FedAvg(1), model=lambda: nn.Linear(5, 3).double(), executor=executor, test=members[0].train)
+
+
+def test_samples_of_different_shapes_that_fit_one_model_need_the_reference() -> None:
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)).double()
+
+    rng = np.random.default_rng(0)
+    members = [Site(f"s{k}", samples(rng.normal(size=(4, 1, k, k)), [0, 1, 0, 1])) for k in (5, 6)]
     with pytest.raises(Unsupported, match="Sites hold samples of different shapes"):
-        train(members, FedAvg(1), executor="vectorised")
+        train(members, FedAvg(1), model=model, executor="vectorised", test=members[0].train)
+    train(members, FedAvg(1), model=model, executor="reference", test=members[0].train)
 
 
 def test_images_and_whole_number_inputs() -> None:
