@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no reason to fail; each test has a time limit of its own.
+settings.register_profile("unpooled", deadline=None)
+settings.load_profile("unpooled")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,4 +1,4 @@
-"""Does this model take these samples? Asked of one sample before any training, so that the error is a sentence."""
+"""Does this model take these samples? Tried on two of them before any training, so that the error is a sentence."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def check_fit(recipe: Recipe, sites: Iterable[Site]) -> None:
         data = site.require_train()
         shape = data.X.shape[1:]
         if shape not in outputs:
-            one = torch.from_numpy(data.X[:1])
+            few = torch.from_numpy(data.X[:2])  # two, because layers with batch statistics refuse one
             try:
                 with torch.no_grad():
-                    result = module(one.to(dtype) if one.dtype.is_floating_point else one)
+                    result = module(few.to(dtype) if few.dtype.is_floating_point else few)
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise BadData(

@@ -76,7 +76,8 @@ def test_the_geometric_median_is_what_scipy_finds(seed: int) -> None:
         return float(weights @ np.linalg.norm(rows - point, axis=1))
 
     found = geometric_median.detailed(rows, weights)
-    assert found.details["converged"]
+    nearest = np.linalg.norm(rows - found.row, axis=1).min()
+    assert found.details["converged"] or nearest < 0.01  # the iteration crawls, and says so, close to a model
     best = minimize(objective, rows.mean(axis=0), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13})
     assert objective(found.row) <= best.fun * (1 + 1e-9)
     np.testing.assert_allclose(found.details["objective"], objective(found.row) / weights.sum())

@@ -97,7 +97,9 @@ def killed(server: multiprocessing.context.ForkServerContext, chosen: Config, ou
     return process.exitcode
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow) if case == "travelling state" else case for case in CASES]
+)
 def test_a_run_killed_at_random_points_ends_as_if_never_killed(case, server, undisturbed, tmp_path) -> None:
     whole, rounds = undisturbed(case)
     rng = random.Random(f"kills of {case}")
@@ -113,7 +115,7 @@ def test_a_run_killed_at_random_points_ends_as_if_never_killed(case, server, und
     assert unfinished >= KILLS[case] - 2
 
 
-@pytest.mark.parametrize("case", ["reference", "with a ledger"])
+@pytest.mark.parametrize("case", [pytest.param("reference", marks=pytest.mark.slow), "with a ledger"])
 def test_a_run_killed_again_and_again_ends_as_if_never_killed(case, server, undisturbed, tmp_path) -> None:
     whole, rounds = undisturbed(case)
     rng = random.Random("one run, many kills")
@@ -207,7 +209,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     return bits(out)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_compare_killed_from_outside_and_resumed_by_the_command_line(workers, long, tmp_path) -> None:
     (tmp_path / "small.toml").write_text(tomli_w.dumps(small(steps=LONG)), encoding="utf-8")
     out, rng = tmp_path / "run", random.Random(workers)
@@ -233,7 +235,7 @@ def test_compare_killed_from_outside_and_resumed_by_the_command_line(workers, lo
     assert bits(out) == long
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_ctrl_c_stops_cleanly_says_how_to_resume_and_resume_ends_with_equal_bits(workers, long, tmp_path) -> None:
     (tmp_path / "small.toml").write_text(tomli_w.dumps(small(steps=LONG)), encoding="utf-8")
     out = tmp_path / "run"
