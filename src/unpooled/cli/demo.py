@@ -34,5 +34,5 @@ def demo(
         return
     typer.echo(f"\nOpen {page.resolve()} in a browser. Then try:")
     typer.echo("  unpooled compare examples/heart_disease/heart_disease.toml --source FILE   # four real hospitals")
-    typer.echo("  unpooled data describe FOLDER --target COLUMN                              # your own files, one a site")
-    typer.echo("  unpooled report RUN                                                        # rebuild a report from its record")
+    typer.echo("  unpooled data describe FOLDER --target COLUMN   # your own files, one a site")
+    typer.echo("  unpooled report RUN   # rebuild a report from its record")
