@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from unpooled.training.protocols import DaisyChain as DaisyChain
     from unpooled.training.protocols import FedAvg as FedAvg
     from unpooled.training.protocols import FedDC as FedDC
+    from unpooled.training.protocols import FedProx as FedProx
     from unpooled.training.protocols import Local as Local
     from unpooled.training.protocols import Pooled as Pooled
 
@@ -47,6 +48,7 @@ _HOME = {
     "DaisyChain": "training.protocols",
     "FedAvg": "training.protocols",
     "FedDC": "training.protocols",
+    "FedProx": "training.protocols",
     "Local": "training.protocols",
     "Pooled": "training.protocols",
 }

@@ -55,6 +55,13 @@ def positive(**settings: int) -> None:
             raise BadSetting(f"{name} must be a whole number of at least 1, got {value!r}.")
 
 
+def not_negative(**settings: float) -> None:
+    """Raise `BadSetting` unless every named setting is a finite number of at least 0."""
+    for name, value in settings.items():
+        if not 0.0 <= value < float("inf"):
+            raise BadSetting(f"{name} must be a finite number of at least 0, got {value!r}.")
+
+
 def fraction(**settings: float) -> None:
     """Raise `BadSetting` unless every named setting lies in (0, 1]."""
     for name, value in settings.items():

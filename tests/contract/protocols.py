@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unpooled.training.protocols import DaisyChain, FedAvg, FedDC, Local, Pooled, Protocol
+from unpooled.training.protocols import DaisyChain, FedAvg, FedDC, FedProx, Local, Pooled, Protocol
 
 PROTOCOLS: dict[str, Protocol] = {
     "feddc": FedDC(1, 10),
@@ -13,14 +13,16 @@ PROTOCOLS: dict[str, Protocol] = {
     "fedavg": FedAvg(3),
     "fedavg-fraction": FedAvg(4, fraction=0.4),
     "fedavg-weighted": FedAvg(3, weighted_by_samples=True),
+    "fedprox": FedProx(3),
+    "feddc-prox": FedDC(1, 3, proximal=0.3),
     "daisy-chain": DaisyChain(1),
     "daisy-chain-slow": DaisyChain(2),
     "local": Local(),
     "pooled": Pooled(),
 }
 
-SYMMETRIC = ("fedavg-each-step", "fedavg", "fedavg-weighted", "local", "pooled")
+SYMMETRIC = ("fedavg-each-step", "fedavg", "fedavg-weighted", "fedprox", "local", "pooled")
 """Those that treat sites alike whatever their order: neither drawn sites nor drawn permutations."""
 
-DRAWING = ("feddc", "feddc-slow", "feddc-coprime-fraction", "fedavg-fraction", "daisy-chain")
+DRAWING = ("feddc", "feddc-slow", "feddc-coprime-fraction", "fedavg-fraction", "feddc-prox", "daisy-chain")
 """Those that draw sites or permutations."""

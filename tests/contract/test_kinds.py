@@ -44,8 +44,14 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
         (training.Begun(samples=3, test_samples=0), 16),
     ],
     "train": [
-        (training.Train(step=3, steps=2, row=ROW, layers=("0", "ab"), send=True, send_layers=None), 16 + 12 + 3 + 2),
-        (training.Train(step=3, steps=2, row=None, layers=None, send=False, send_layers=("c",)), 16 + 1 + 1 + 1 + 1),
+        (
+            training.Train(step=3, steps=2, row=ROW, layers=("0", "ab"), send=True, send_layers=None, anchor=True),
+            16 + 12 + 3 + 3,
+        ),
+        (
+            training.Train(step=3, steps=2, row=None, layers=None, send=False, send_layers=("c",)),
+            16 + 1 + 1 + 1 + 1 + 1,
+        ),
         (training.Trained(loss=0.5, row=ROW.astype(np.float64)), 8 + 24),
         (training.Trained(loss=0.5, row=None), 9),
     ],

@@ -1,7 +1,4 @@
-"""Exact identities of daisy-chaining and averaging (feddc.md, T1, T2 and T8), and the plain loop in PyTorch.
-
-The part (d) of T2 needs FedProx, which does not exist yet.
-"""
+"""Exact identities of daisy-chaining and averaging (feddc.md, T1, T2 and T8), and the plain loop in PyTorch."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from unpooled.combine import Array
 from unpooled.sites.site import Samples, Site
 from unpooled.training.exchange import Exchange
 from unpooled.training.operators import aggregate, chain, every, permute
-from unpooled.training.protocols import DaisyChain, FedAvg, FedDC, Local, Pooled, Protocol
+from unpooled.training.protocols import DaisyChain, FedAvg, FedDC, FedProx, Local, Pooled, Protocol
 from unpooled.training.train import initialised
 
 __all__ = ["quick"]
@@ -41,19 +38,24 @@ def flat(module: nn.Module) -> Array:
     return np.concatenate([p.detach().numpy().reshape(-1) for p in module.parameters()])
 
 
-def by_hand(members: list[Site], steps: int, period: int | None, lr: float = 0.1) -> Array:
-    """Federated averaging (or, with None, training alone) without any of the library; returns one row a site."""
+def by_hand(members: list[Site], steps: int, period: int | None, lr: float = 0.1, mu: float = 0.0) -> Array:
+    """Federated averaging (None: training alone), with FedProx's term, without the library; returns one row a site."""
     models = [initialised(net, 0) for _ in members]
+    last_average = [torch.tensor(flat(models[0]))]
     optimizers = [torch.optim.SGD(model.parameters(), lr=lr) for model in models]
     for t in range(steps):
         for site, model, optimizer in zip(members, models, optimizers, strict=True):
             assert site.train is not None
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(torch.tensor(site.train.X)), torch.tensor(site.train.y))
+            if mu:
+                weights = torch.nn.utils.parameters_to_vector(model.parameters())
+                loss = loss + mu / 2 * torch.sum((weights - last_average[-1]) ** 2)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         if period is not None and (t % period == period - 1 or t == steps - 1):
             average = torch.tensor(np.mean([flat(model) for model in models], axis=0))
+            last_average.append(average)
             for model in models:
                 torch.nn.utils.vector_to_parameters(average.clone(), model.parameters())
     return np.stack([flat(model) for model in models])
@@ -75,6 +77,61 @@ def test_federated_averaging_is_the_plain_loop_to_the_bit(period: int) -> None:
 def test_the_vectorised_executor_is_the_plain_loop(period: int) -> None:
     members = sites([4, 7, 1])
     close(train(members, FedAvg(period), executor="vectorised").rows, by_hand(members, 11, period))
+
+
+@executors
+@pytest.mark.parametrize("mu", [0.3, 3.0])
+def test_fedprox_is_the_plain_loop(mu: float, executor: str) -> None:
+    members = sites([4, 7, 1])
+    close(train(members, FedProx(3, mu), executor=executor).rows, by_hand(members, 11, 3, mu=mu))
+    assert np.abs(by_hand(members, 11, 3, mu=mu) - by_hand(members, 11, 3)).max() > 1e-4
+
+
+@executors
+def test_t2d_without_weight_the_proximal_term_is_not_there(executor: str) -> None:
+    members = sites([4, 7, 2])
+    plain = train(members, FedDC(1, 4), executor=executor)
+    assert_equal_result(train(members, FedDC(1, 4, proximal=0.0), executor=executor), plain)
+    near = train(members, FedDC(1, 4, proximal=1e-9), executor=executor)  # the term at work, its weight almost none
+    np.testing.assert_allclose(near.rows, plain.rows, rtol=1e-6, atol=1e-8)
+    assert not np.array_equal(near.rows, plain.rows)
+
+
+@executors
+def test_the_proximal_term_refers_to_the_last_aggregate_not_to_the_model_received(executor: str) -> None:
+    """A huge weight pins models: to the last average while they hop, so a model that hopped stays where it was."""
+    members = sites([5, 5, 5])
+    before = train(members, FedDC(1, 4, proximal=0.5), executor=executor, steps=3, lr=0.5).rows
+    anchor = flat(initialised(net, 0))
+    plain = train(members, FedDC(1, 4), executor=executor, steps=3, lr=0.5).rows
+    assert before is not None
+    assert plain is not None
+    assert np.linalg.norm(before - anchor) < 0.9 * np.linalg.norm(plain - anchor)
+    # one more check by hand: two sites, two steps, one hop in between
+    pair = sites([3, 4])
+    found = train(pair, FedDC(1, 2, proximal=2.0), executor=executor, steps=2, lr=0.1).rows
+    seen = _two_steps(pair, mu=2.0, lr=0.1, swap=True), _two_steps(pair, mu=2.0, lr=0.1, swap=False)
+    assert any(np.allclose(found, wanted, rtol=1e-10, atol=1e-12) for wanted in seen)
+
+
+def _two_steps(pair: list[Site], *, mu: float, lr: float, swap: bool) -> Array:
+    """Step, hop (or not), step, mean: with the initial model as the reference of the term throughout."""
+    start = flat(initialised(net, 0))
+    rows = [start, start]
+    for step in range(2):
+        if step == 1 and swap:
+            rows = rows[::-1]
+        moved = []
+        for site, row in zip(pair, rows, strict=True):
+            model = initialised(net, 0)
+            torch.nn.utils.vector_to_parameters(torch.tensor(row), model.parameters())
+            assert site.train is not None
+            loss = nn.functional.cross_entropy(model(torch.tensor(site.train.X)), torch.tensor(site.train.y))
+            loss.backward()  # type: ignore[no-untyped-call]
+            gradient = np.concatenate([p.grad.numpy().reshape(-1) for p in model.parameters()])  # type: ignore[union-attr]
+            moved.append(row - lr * (gradient + mu * (row - start)))
+        rows = moved
+    return np.tile(np.mean(rows, axis=0), (2, 1))
 
 
 # --- T1 --------------------------------------------------------------------------------------------------------------
@@ -188,7 +245,7 @@ def test_sites_with_the_same_data_need_no_exchange(executor: str) -> None:
 
 # --- T8 --------------------------------------------------------------------------------------------------------------
 
-QUESTION = 8 + 8 + 1 + 1 + 1  # step, steps, layers=None, send, send_layers=None: bytes without the row
+QUESTION = 8 + 8 + 1 + 1 + 1 + 1  # step, steps, layers=None, send, send_layers=None, anchor: bytes without the row
 ANSWER = 8  # the loss
 NO_ROW = 1
 

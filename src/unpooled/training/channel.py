@@ -15,11 +15,12 @@ from unpooled.training.exchange import Facts, Layers, Pull, Sites, columns_of
 
 @dataclass(frozen=True, eq=False)
 class Delivery:
-    """Rows of shape (k, width) for `sites`, not yet sent."""
+    """Rows of shape (k, width) for `sites`, not yet sent; `anchor` marks an aggregate."""
 
     rows: Array
     sites: Sites
     layers: Layers
+    anchor: bool = False
 
 
 class RoundChannel:
@@ -52,13 +53,13 @@ class RoundChannel:
         view.flags.writeable = False
         return view
 
-    def push(self, rows: Array, sites: Sites = None, layers: Layers = None) -> None:
+    def push(self, rows: Array, sites: Sites = None, layers: Layers = None, *, anchor: bool = False) -> None:
         """Rows (k, width) for those sites; one row (width,) goes to each of them."""
         width = _width(layers, self._facts)
         count = self.sites if sites is None else len(sites)
         if rows.shape not in ((count, width), (width,)):
             raise BadSetting(f"An exchange pushed rows of shape {rows.shape}; {count} sites need ({count}, {width}).")
-        delivery = Delivery(np.broadcast_to(rows, (count, width)), sites, layers)
+        delivery = Delivery(np.broadcast_to(rows, (count, width)), sites, layers, anchor)
         self._pushed.append(delivery)
         self._known.append(delivery)
 
@@ -73,7 +74,7 @@ class RoundChannel:
         sites = None if everyone else np.unique(np.concatenate([p.sites for p in self._pushed if p.sites is not None]))
         names = {n for p in self._pushed for n in (p.layers or self._facts.layers)}
         layers = None if len(names) == len(self._facts.layers) else tuple(n for n in self._facts.layers if n in names)
-        return Delivery(self.pull(sites, layers), sites, layers)
+        return Delivery(self.pull(sites, layers), sites, layers, any(p.anchor for p in self._pushed))
 
     def _overlay(self, sites: Sites, layers: Layers) -> tuple[Array, Array]:
         """The wanted rectangle filled from all that is known, oldest first, and which cells were filled."""

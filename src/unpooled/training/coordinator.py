@@ -6,6 +6,7 @@ pull rides on the answer, so an event costs one message each way.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class Coordinator:
         self._memory = exchange.init(self.facts)
         start = numpy_rows(row_of(recipe.module, self.layout))
         everyone = np.broadcast_to(start, (len(federation.names), len(start)))
-        self._pending: list[Delivery] = [Delivery(everyone, None, self.facts.model_only)]
+        self._pending: list[Delivery] = [Delivery(everyone, None, self.facts.model_only, True)]
 
     @property
     def done(self) -> bool:
@@ -99,6 +100,7 @@ class Coordinator:
             layers=riding.layers if riding else None,
             send=rides,
             send_layers=pull.layers if pull is not None and rides else None,
+            anchor=riding is not None and riding.anchor,
         )
         answers = self._ask(question, active, riding.rows if riding else None, step)
         losses = _field(answers, "loss")
@@ -141,13 +143,19 @@ class Coordinator:
             now = np.ones(len(sites), dtype=bool) if active is None else np.isin(sites, active)
             if now.any():
                 question = Train(
-                    step=self.step, steps=0, row=None, layers=delivery.layers, send=False, send_layers=None
+                    step=self.step,
+                    steps=0,
+                    row=None,
+                    layers=delivery.layers,
+                    send=False,
+                    send_layers=None,
+                    anchor=delivery.anchor,
                 )
                 whole = bool(now.all()) and delivery.sites is None
                 chosen = None if whole else sites[now]
                 self._ask(question, chosen, delivery.rows if whole else delivery.rows[now], self.step)
             if not now.all():
-                waiting.append(Delivery(delivery.rows[~now], sites[~now], delivery.layers))
+                waiting.append(replace(delivery, rows=delivery.rows[~now], sites=sites[~now]))
         self._pending = waiting
 
     def _fetch(self, sites: Sites, layers: Layers) -> Array:
@@ -168,7 +176,10 @@ class Coordinator:
         """For a checkpoint, taken between two rounds."""
         # One row for all sites is kept as one row; it comes back as such, which executors make use of.
         rows = [p.rows[:1] if len(p.rows) and p.rows.strides[0] == 0 else p.rows for p in self._pending]
-        pending = [{"rows": r, "sites": p.sites, "layers": p.layers} for r, p in zip(rows, self._pending, strict=True)]
+        pending = [
+            {"rows": r, "sites": p.sites, "layers": p.layers, "anchor": p.anchor}
+            for r, p in zip(rows, self._pending, strict=True)
+        ]
         return {"step": self.step, "memory": self._memory, "pending": pending, "loss": self.loss}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -178,7 +189,7 @@ class Coordinator:
         for p in state["pending"]:
             count = self.facts.sites if p["sites"] is None else len(p["sites"])
             rows = np.broadcast_to(p["rows"], (count, p["rows"].shape[1]))
-            self._pending.append(Delivery(rows, p["sites"], p["layers"]))
+            self._pending.append(Delivery(rows, p["sites"], p["layers"], p["anchor"]))
 
 
 def raise_failures_in(answers: Any) -> None:

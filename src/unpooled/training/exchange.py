@@ -67,8 +67,11 @@ class Channel(Protocol):
         """Rows of those sites, shape (k, width). Sites are asked once a round; read only."""
         ...
 
-    def push(self, rows: Array, sites: Sites = ALL, layers: Layers = None) -> None:
-        """What each site continues from; delivered once, with the next question. A later pull sees it."""
+    def push(self, rows: Array, sites: Sites = ALL, layers: Layers = None, *, anchor: bool = False) -> None:
+        """What each site continues from; delivered once, with the next question. A later pull sees it.
+
+        `anchor` says that the rows are an aggregate, which a proximal term refers to.
+        """
         ...
 
 

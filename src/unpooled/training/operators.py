@@ -71,7 +71,8 @@ class aggregate(_Stateless):
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
         rows = channel.pull(layers=facts.model_only)
-        channel.push(self.combine(rows, facts.sizes if self.weighted else None), layers=facts.model_only)
+        combined = self.combine(rows, facts.sizes if self.weighted else None)
+        channel.push(combined, layers=facts.model_only, anchor=True)
         return memory
 
 
@@ -221,8 +222,8 @@ class _LayerView:
     def pull(self, sites: Sites = ALL, layers: Layers = None) -> Array:
         return self.channel.pull(sites, layers or self.layers)
 
-    def push(self, rows: Array, sites: Sites = ALL, layers: Layers = None) -> None:
-        self.channel.push(rows, sites, layers or self.layers)
+    def push(self, rows: Array, sites: Sites = ALL, layers: Layers = None, *, anchor: bool = False) -> None:
+        self.channel.push(rows, sites, layers or self.layers, anchor=anchor)
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,7 @@ class subset(_Stateless):
         memory = self.exchange(inner, memory, rng, inside)
         out = inner.delivery()
         if out is not None:
-            channel.push(out.rows, _pick(following, out.sites), out.layers)
+            channel.push(out.rows, _pick(following, out.sites), out.layers, anchor=out.anchor)
         return memory
 
 

@@ -55,7 +55,8 @@ class Trained(Answer):
 class Train(Question):
     """Continue from `row` (its `layers`; None means all), run local steps `step` .. `step + steps - 1`, then `send`.
 
-    With `row` None the site continues with the model it has; `send_layers` None sends the whole row.
+    With `row` None the site continues with the model it has; `send_layers` None sends the whole row. `anchor` says that
+    `row` is an aggregate, which a proximal term refers to from now on.
     """
 
     step: int
@@ -64,6 +65,7 @@ class Train(Question):
     layers: tuple[str, ...] | None
     send: bool
     send_layers: tuple[str, ...] | None
+    anchor: bool = False
     kind: ClassVar[str] = "train"
     tells: ClassVar[str] = "The mean training error of the last steps and, when models are exchanged, the site's model."
     answer: ClassVar[type[Answer]] = Trained
@@ -168,6 +170,8 @@ def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping
     ask: Any = questions.template
     if "row" in questions.arrays:
         executor.load(seats, questions.arrays["row"], ask.layers)
+        if ask.anchor and executor.recipe.proximal:
+            executor.anchor(seats)
     arrays = {"loss": executor.train(seats, ask.step, ask.steps)}
     if ask.send:
         arrays["row"] = executor.rows(seats, ask.send_layers)
@@ -181,6 +185,8 @@ def train(site: Site, question: Train) -> Trained:
     here = np.array([seat])
     if question.row is not None:
         executor.load(here, question.row[None], question.layers)
+        if question.anchor and executor.recipe.proximal:
+            executor.anchor(here)
     loss = float(executor.train(here, question.step, question.steps)[0])
     return Trained(loss=loss, row=executor.rows(here, question.send_layers)[0].copy() if question.send else None)
 

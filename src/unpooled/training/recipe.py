@@ -53,7 +53,8 @@ class Recipe:
     `lr` may depend on the global step (not on the model or the site). `batch_size` None uses all local samples in
     each step. `optimizer_state`: `reset` clears it whenever a model arrives (default), `stay` keeps it at the site,
     `travel` sends it with the model (and counts it). `buffers`: floating-point buffers `travel` with the model or
-    `stay`; integer counters always stay.
+    `stay`; integer counters always stay. `proximal` is mu of FedProx: (mu / 2) |w - w_ref|^2 is added to the loss,
+    w_ref being the last aggregate that the site received (the initial model before it).
     """
 
     module: nn.Module
@@ -65,6 +66,7 @@ class Recipe:
     buffers: BufferPolicy
     executor: str
     streams: Streams
+    proximal: float = 0.0
 
     def rate(self, step: int) -> float:
         """The learning rate of a global step."""
@@ -89,6 +91,7 @@ class Recipe:
                 "optimizer_state": self.optimizer_state,
                 "buffers": self.buffers,
                 "seed": self.streams.root,
+                **({"proximal": self.proximal} if self.proximal else {}),
             },
             sort_keys=True,
         )

@@ -61,6 +61,7 @@ class Training:
         errors.positive(steps=steps)
         if evaluate_every is not None:
             errors.positive(evaluate_every=evaluate_every)
+        recipe = replace(recipe, proximal=protocol.mu)
         self.federation, self.recipe, self.protocol = federation, recipe, protocol
         self._trained_on: Federation = federation
         if test is None and protocol.simulation_only:

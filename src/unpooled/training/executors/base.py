@@ -28,6 +28,10 @@ class Executor(Protocol):
         """Continue from `rows`, shape (k, width of the layers). None means all layers of the row."""
         ...
 
+    def anchor(self, seats: Seats) -> None:
+        """A proximal term refers to the models that these seats now hold, until this is called again."""
+        ...
+
     def train(self, seats: Seats, step: int, steps: int) -> Array:
         """Run local steps `step` .. `step + steps - 1`; the mean training loss of each site, shape (k,)."""
         ...

@@ -33,6 +33,7 @@ class _Bench:
     module: nn.Module
     optimizer: torch.optim.Optimizer
     parameters: list[Tensor]
+    anchor: list[Tensor]
 
 
 class ReferenceExecutor:
@@ -56,7 +57,9 @@ class ReferenceExecutor:
         X, y = torch.from_numpy(data.X), torch.from_numpy(data.y)
         X = X.to(self.layout.dtype) if X.dtype.is_floating_point else X
         y = y.to(self.layout.dtype) if y.dtype.is_floating_point else y
-        return _Bench(site.name, X, y, batches, module, self.recipe.new_optimizer(parameters), parameters)
+        return _Bench(
+            site.name, X, y, batches, module, self.recipe.new_optimizer(parameters), parameters, _copies(parameters)
+        )
 
     def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:
         model_layers = set(self.layout.model_layers)
@@ -76,6 +79,10 @@ class ReferenceExecutor:
             elif self._state_names is not None and any(n not in model_layers for n in named):
                 write_state(bench.optimizer, bench.parameters, self._state_names, whole[self.layout.model_width :])
 
+    def anchor(self, seats: Seats) -> None:
+        for i in positions(seats, len(self._benches)):
+            self._benches[i].anchor = _copies(self._benches[i].parameters)
+
     def train(self, seats: Seats, step: int, steps: int) -> Array:
         losses = []
         for i in positions(seats, len(self._benches)):
@@ -94,9 +101,15 @@ class ReferenceExecutor:
             index = torch.from_numpy(bench.batches(step))
             X, y = X[index], y[index]
 
+        losses: list[float] = []
+
         def closure() -> Any:
             bench.optimizer.zero_grad()
             loss = self.recipe.loss(bench.module(X), y)
+            losses.append(float(loss.detach()))
+            if self.recipe.proximal:
+                away = sum(((p - a) ** 2).sum() for p, a in zip(bench.parameters, bench.anchor, strict=True))
+                loss = loss + self.recipe.proximal / 2 * away
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
@@ -104,8 +117,8 @@ class ReferenceExecutor:
             torch.enable_grad(),
             layer_randomness(self.recipe.streams.torch_seed("site", bench.site, "layers", step)),
         ):
-            loss: Any = bench.optimizer.step(closure)
-        return float(loss.detach() if isinstance(loss, Tensor) else loss)
+            bench.optimizer.step(closure)
+        return losses[0]
 
     def rows(self, seats: Seats, layers: Layers = None) -> Array:
         rows = torch.stack([self._row(self._benches[i]) for i in positions(seats, len(self._benches))])
@@ -130,12 +143,20 @@ class ReferenceExecutor:
         return torch.cat([row, state])
 
     def state(self) -> dict[str, Any]:
-        return {b.site: {"module": b.module.state_dict(), "optimizer": b.optimizer.state_dict()} for b in self._benches}
+        return {
+            b.site: {"module": b.module.state_dict(), "optimizer": b.optimizer.state_dict(), "anchor": b.anchor}
+            for b in self._benches
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         for bench in self._benches:
             bench.module.load_state_dict(state[bench.site]["module"])
             bench.optimizer.load_state_dict(state[bench.site]["optimizer"])
+            bench.anchor = _copies(state[bench.site]["anchor"])
+
+
+def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [tensor.detach().clone() for tensor in tensors]
 
 
 @contextmanager

@@ -74,6 +74,7 @@ class VectorisedExecutor:
         self._groups: dict[Any, list[_Group]] = {}
         self._programs: dict[Any, Traced] = {}
         self._start: Tensor | None = None
+        self._anchor = self.stack.clone() if recipe.proximal else None
 
     def _read_data(self, sites: Sequence[Site]) -> None:
         data = [site.require_train() for site in sites]
@@ -144,6 +145,12 @@ class VectorisedExecutor:
         if state:
             self.optimizer.write(index, state)
 
+    def anchor(self, seats: Seats) -> None:
+        self._settle()
+        if self._anchor is not None:
+            index = slice(None) if isinstance(seats, slice) else torch.from_numpy(np.asarray(seats))
+            self._anchor[index] = self.stack[index]
+
     def train(self, seats: Seats, step: int, steps: int) -> Array:
         with _one_thread(self._light):
             return self._train(seats, step, steps)
@@ -153,7 +160,7 @@ class VectorisedExecutor:
         totals = torch.zeros(self.seats if isinstance(seats, slice) else len(seats), dtype=torch.float64)
         everyone = len(groups) == 1 and isinstance(seats, slice)
         first = step
-        if everyone and steps and self._start is not None:
+        if everyone and steps and self._start is not None and self._anchor is None:
             totals += self._first_step(groups[0], step)
             first += 1
         self._settle()
@@ -162,11 +169,20 @@ class VectorisedExecutor:
             buffers = self.buffers if everyone else self.buffers[self._rows_of(seats, group)]
             with self.optimizer.session(None if everyone else self._rows_of(seats, group)) as session:
                 views = _views(session.rows, self._parameters)
+                anchor = self._anchor_of(None if everyone else self._rows_of(seats, group))
                 for t in range(first, step + steps):
                     gradients, loss = self._gradients(views, _views(buffers, self._buffers), group, t)
+                    if anchor is not None:  # the gradient of (mu / 2) |w - w_ref|^2
+                        mu, triples = self.recipe.proximal, zip(gradients, views, anchor, strict=True)
+                        gradients = [torch.add(g, w - ref, alpha=mu) for g, w, ref in triples]
                     session.step(views, gradients, self.recipe.rate(t))
                     totals[where] += loss
         return np.asarray((totals / max(steps, 1)).numpy())
+
+    def _anchor_of(self, index: Tensor | None) -> list[Tensor] | None:
+        if self._anchor is None:
+            return None
+        return _views(self._anchor if index is None else self._anchor[index], self._parameters)
 
     def _first_step(self, group: _Group, step: int) -> Tensor:
         """A step of plain descent from one model: what all sites share is computed once, and nothing is copied."""
@@ -280,13 +296,16 @@ class VectorisedExecutor:
 
     def state(self) -> dict[str, Any]:
         self._settle()
-        return {"stack": self.stack, "buffers": self.buffers, "optimizer": self.optimizer.state()}
+        kept = {"stack": self.stack, "buffers": self.buffers, "optimizer": self.optimizer.state()}
+        return kept if self._anchor is None else {**kept, "anchor": self._anchor}
 
     def restore(self, state: dict[str, Any]) -> None:
         self._start = None
         self.stack.copy_(state["stack"])
         self.buffers.copy_(state["buffers"])
         self.optimizer.restore(state["optimizer"])
+        if self._anchor is not None:
+            self._anchor.copy_(state["anchor"])
 
 
 def _views(rows: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> list[Tensor]:

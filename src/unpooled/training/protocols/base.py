@@ -32,6 +32,11 @@ class Protocol(abc.ABC):
         return bool(getattr(self, "weighted_by_samples", False))
 
     @property
+    def mu(self) -> float:
+        """The weight of the proximal term that this protocol adds to the local loss."""
+        return float(getattr(self, "proximal", 0.0))
+
+    @property
     def label(self) -> str:
         """A short name with the settings that are not defaults, such as `FedDC(1, 10)`."""
         return label_of(self)

@@ -23,6 +23,7 @@ from unpooled.training.protocols.base import Protocol
 class FedDC(Protocol):
     """Every `daisy_period` local steps models hop to another site; every `aggregate_period` they are combined.
 
+    `proximal` adds FedProx's term to the local loss, referring to the last aggregate, not to the last model received.
     With `fraction` below 1 a set of sites is drawn anew for each aggregation period; only they train and exchange.
     """
 
@@ -30,11 +31,13 @@ class FedDC(Protocol):
     aggregate_period: int
     combine: Setting = "mean"
     fraction: float = 1.0
+    proximal: float = 0.0
     summary: ClassVar[str] = "models hop between sites, and are averaged now and then"
 
     def __post_init__(self) -> None:
         errors.positive(daisy_period=self.daisy_period, aggregate_period=self.aggregate_period)
         errors.fraction(fraction=self.fraction)
+        errors.not_negative(proximal=self.proximal)
         _ = self.combiner
 
     def exchange(self) -> Exchange:
