@@ -20,6 +20,7 @@ from unpooled.training.coordinator import Coordinator
 from unpooled.training.exchange import Exchange, Facts, Layers, Pull, Sites, columns_of
 from unpooled.training.observation import models_of
 from unpooled.training.operators import Nothing, aggregate, chain, every, first, only, permute, subset
+from unpooled.training.protocols import Protocol
 from unpooled.training.questions import install
 from unpooled.training.recipe import recipe
 
@@ -175,14 +176,14 @@ def test_after_an_aggregation_sites_have_models_of_their_own(executor: str) -> N
 
 
 def test_pulled_rows_cannot_be_changed_by_an_exchange() -> None:
-    result = train(sites([4, 4]), _Meddler())  # type: ignore[arg-type]
+    result = train(sites([4, 4]), _Meddler())
     assert result.rows is not None
 
 
-class _Meddler:
+class _Meddler(Protocol):
     """Tries to write into what it pulled."""
 
-    label, simulation_only, weighted, combiner = "meddler", False, False, staticmethod(mean)
+    summary = "meddles"
 
     def exchange(self) -> Exchange:
         return every(2, _Write())
