@@ -97,9 +97,10 @@ def killed(server: multiprocessing.context.ForkServerContext, chosen: Config, ou
     return process.exitcode
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=pytest.mark.slow) if case == "travelling state" else case for case in CASES]
-)
+SLOW = dict.fromkeys(("reference", "travelling state"), pytest.mark.slow)
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=SLOW.get(case, ())) for case in CASES])
 def test_a_run_killed_at_random_points_ends_as_if_never_killed(case, server, undisturbed, tmp_path) -> None:
     whole, rounds = undisturbed(case)
     rng = random.Random(f"kills of {case}")
