@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from unpooled import errors
-from unpooled.combine import Array
 from unpooled.errors import BadData, BadSetting
 from unpooled.sites.federation import Federation, ask_all
 from unpooled.sites.site import Samples, Site
@@ -24,6 +23,7 @@ from unpooled.training.layout import layout_of
 from unpooled.training.observation import executor_chosen, executor_states, models_of, restore_executors
 from unpooled.training.protocols import Protocol
 from unpooled.training.questions import HandedOver, Rows, install
+from unpooled.training.randomness import torch_stream
 from unpooled.training.recipe import Recipe
 from unpooled.training.result import Result
 
@@ -200,7 +200,7 @@ def initialised(model: torch.nn.Module | Callable[[], torch.nn.Module], seed: in
     Raises `BadSetting` when `model` is neither a module nor a function that makes one, or when a parameter belongs
     to a layer without `reset_parameters`: give a factory then.
     """
-    with seeded(seed):
+    with torch_stream(seed):
         if not isinstance(model, torch.nn.Module):
             made = model() if callable(model) else None
             if not isinstance(made, torch.nn.Module):
@@ -219,18 +219,4 @@ def initialised(model: torch.nn.Module | Callable[[], torch.nn.Module], seed: in
     return fresh
 
 
-class seeded:
-    """Run a block on a named stream of torch's default generator, and put the old stream back."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def __enter__(self) -> None:
-        self._before = torch.default_generator.get_state()
-        torch.default_generator.set_state(torch.Generator().manual_seed(self._seed).get_state())
-
-    def __exit__(self, *_: object) -> None:
-        torch.default_generator.set_state(self._before)
-
-
-__all__ = ["Array", "Progress", "Training", "federation_of", "initialised", "pooled", "run", "seeded"]
+__all__ = ["Progress", "Training", "federation_of", "initialised", "pooled", "run"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Seats, positions
 from unpooled.training.layout import layout_of, numpy_rows, row_of, write_row
 from unpooled.training.optimizer_state import StateNames, full_layout, read_state, state_names, write_state
+from unpooled.training.randomness import torch_stream
 from unpooled.training.recipe import Recipe
 
 
@@ -115,7 +115,7 @@ class ReferenceExecutor:
 
         with (
             torch.enable_grad(),
-            layer_randomness(self.recipe.streams.torch_seed("site", bench.site, "layers", step)),
+            torch_stream(self.recipe.streams.torch_seed("site", bench.site, "layers", step)),
         ):
             bench.optimizer.step(closure)
         return losses[0]
@@ -157,15 +157,3 @@ class ReferenceExecutor:
 
 def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [tensor.detach().clone() for tensor in tensors]
-
-
-@contextmanager
-def layer_randomness(seed: int) -> Iterator[None]:
-    """Layers such as dropout draw from torch's default stream: lend them a named one, and put the old one back."""
-    default = torch.default_generator
-    before = default.get_state()
-    default.set_state(torch.Generator().manual_seed(seed).get_state())
-    try:
-        yield
-    finally:
-        default.set_state(before)

@@ -26,10 +26,10 @@ from unpooled.sites.site import Site
 from unpooled.training.batches import Batches
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Seats, positions
-from unpooled.training.executors.reference import layer_randomness
 from unpooled.training.executors.stacked_optimizer import StackedOptimizer
 from unpooled.training.executors.traced import Traced, trace
 from unpooled.training.layout import layout_of, numpy_rows, row_of, unflatten
+from unpooled.training.randomness import torch_stream
 from unpooled.training.recipe import Recipe
 
 
@@ -333,7 +333,7 @@ def _refuse_changing_buffers(module: nn.Module, X: Tensor) -> None:
     trial = copy.deepcopy(module).train()
     before = {name: (id(buffer), buffer._version) for name, buffer in trial.named_buffers()}
     try:
-        with torch.no_grad(), layer_randomness(0):
+        with torch.no_grad(), torch_stream(0):
             trial(X)
     except Exception:  # what cannot run at all is told when it is traced, or by the reference executor
         return
