@@ -13,6 +13,7 @@ some model falls short almost surely; 48 events are needed). It is kept here und
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -67,7 +68,11 @@ def events_to_cover_bound(sites: int, k: int, delta: float) -> int:
         return 0
     sets = math.lgamma(sites + 1) - math.lgamma(k) - math.lgamma(sites - k + 2)
     needed = (math.log(sites / delta) + sets) / math.log(sites / (k - 1))
-    return max(0, math.ceil(needed - 1e-9) - 1)
+    events = max(0, math.ceil(needed - 1e-9) - 1)
+    union = sites * math.comb(sites, k - 1)
+    while union * Fraction(k - 1, sites) ** (events + 1) > Fraction(delta):  # logarithms may round to one event less
+        events += 1
+    return events
 
 
 def published_steps(sites: int, k: int, delta: float, daisy_period: int = 1) -> float:
