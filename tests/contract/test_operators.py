@@ -127,7 +127,6 @@ def test_tagged_models_hop_over_a_real_federation() -> None:
         federation, coordinator = _coordinator(permute(), executor, steps=8)
         tags = np.arange(5)[:, None] + np.zeros(coordinator.layout.width)
         coordinator._pending = [Delivery(tags, None, None)]
-        coordinator.recipe.module.requires_grad_(True)
         fixed = []
         while not coordinator.done:
             before = tags if coordinator.step == 0 else _rows(federation)

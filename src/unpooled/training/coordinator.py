@@ -18,10 +18,9 @@ from unpooled.sites.payload import Stacked
 from unpooled.sites.questions import raise_failures
 from unpooled.training.channel import Delivery, RoundChannel, same_sites
 from unpooled.training.exchange import Exchange, Facts, Layers, Pull, Sites
-from unpooled.training.layout import numpy_rows, row_of
-from unpooled.training.optimizer_state import full_layout
 from unpooled.training.questions import Begin, Begun, Train, Trained
 from unpooled.training.recipe import Recipe
+from unpooled.training.task import Task, task_of
 
 
 class Coordinator:
@@ -30,26 +29,27 @@ class Coordinator:
     def __init__(
         self,
         federation: Federation,
-        recipe: Recipe,
+        recipe: Recipe | Task,
         exchange: Exchange,
         *,
         steps: int,
         look_every: int | None = None,
     ) -> None:
-        self.federation, self.recipe, self.exchange, self.steps = federation, recipe, exchange, steps
+        self.federation, self.exchange, self.steps = federation, exchange, steps
         self.look_every = look_every or steps
-        self.layout = full_layout(recipe)
-        begun = ask_all(federation, Begin(task=recipe.describe()), Begun)
+        self.task = task = task_of(recipe)
+        self.layout = task.layout
+        begun = ask_all(federation, Begin(task=task.describe()), Begun)
         self.begun = begun
         sizes = np.array([begun[name].samples for name in federation.names], dtype=np.int64)
         layers, model_layers = self.layout.layers, self.layout.model_layers
-        self.facts = Facts(federation.names, sizes, layers, model_layers, steps, recipe.streams)
+        self.facts = Facts(federation.names, sizes, layers, model_layers, steps, task.streams)
         self.step = 0
         self._pull: Pull | None = None
         self._held: Array | None = None
         self.loss = float("nan")
         self._memory = exchange.init(self.facts)
-        start = numpy_rows(row_of(recipe.module, self.layout))
+        start = task.start()
         everyone = np.broadcast_to(start, (len(federation.names), len(start)))
         self._pending: list[Delivery] = [Delivery(everyone, None, self.facts.model_only, True)]
 
@@ -118,7 +118,7 @@ class Coordinator:
 
     def _exchange(self, step: int, pull: Pull, held: Array | None) -> None:
         channel = RoundChannel(step, self.facts, pull, held, self._fetch)
-        rng = self.recipe.streams.generator("exchange", step)
+        rng = self.task.streams.generator("exchange", step)
         self._memory = self.exchange(channel, self._memory, rng, self.facts)
         delivery = channel.delivery()
         if delivery is not None:

@@ -13,12 +13,11 @@ from unpooled.errors import BadData, BadSetting, SiteFailed
 from unpooled.sites.payload import Stacked
 from unpooled.sites.questions import Answer, Question, handles
 from unpooled.sites.site import Site
-from unpooled.training.evaluation import Evaluated, score
-from unpooled.training.executors import Choice, Executor, choose
+from unpooled.training.evaluation import Evaluated
+from unpooled.training.executors import Choice, Executor
 from unpooled.training.executors.base import Seats
-from unpooled.training.fitting import check_fit
-from unpooled.training.layout import layout_of
 from unpooled.training.recipe import Recipe
+from unpooled.training.task import Task, task_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class Begun(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class Begin(Question):
-    """Get ready to train. `task` describes the recipe, which must be the one installed at the site."""
+    """Get ready to train. `task` describes the recipe (or other task), which must be the one installed at the site."""
 
     task: str
     kind: ClassVar[str] = "begin"
@@ -103,10 +102,11 @@ class Rows(Question):
     answer: ClassVar[type[Answer]] = HandedOver
 
 
-def install(sites: Sequence[Site], recipe: Recipe) -> None:
+def install(sites: Sequence[Site], recipe: Recipe | Task) -> None:
     """Set up the training at sites of this process, as the person in charge of a site would."""
+    task = task_of(recipe)
     for site in sites:
-        site.state["recipe"] = recipe
+        site.state["task"] = task
 
 
 def _seat(site: Site) -> tuple[Executor, int]:
@@ -117,34 +117,34 @@ def _seat(site: Site) -> tuple[Executor, int]:
 
 
 def _begin_all(sites: Sequence[Site], questions: Mapping[str, Begin]) -> dict[str, Answer] | None:
-    recipe = sites[0].state.get("recipe")
-    task = questions[sites[0].name].task
-    alike = all(s.state.get("recipe") is recipe for s in sites) and all(q.task == task for q in questions.values())
-    if recipe is None or not alike or recipe.describe() != task or any(not s.size for s in sites):
+    task: Task | None = sites[0].state.get("task")
+    asked = questions[sites[0].name].task
+    alike = all(s.state.get("task") is task for s in sites) and all(q.task == asked for q in questions.values())
+    if task is None or not alike or task.describe() != asked:
         return None
     try:
-        check_fit(recipe, sites)
+        task.check(sites)
     except BadData:
         return None  # asked one by one, the site that does not fit says so under its own name
-    choice = choose(recipe, sites)
+    choice = task.choose(sites)
     return {site.name: _begun(site, choice, i) for i, site in enumerate(sites)}
 
 
 @handles(Begin, together=_begin_all)
 def begin(site: Site, question: Begin) -> Begun:
     """Make the site's own executor."""
-    site.require_train()
-    recipe = site.state.get("recipe")
-    if not isinstance(recipe, Recipe) or recipe.describe() != question.task:
-        found = recipe.describe() if isinstance(recipe, Recipe) else "none"
+    task: Task | None = site.state.get("task")
+    if task is None or task.describe() != question.task:
+        found = "none" if task is None else task.describe()
         raise BadSetting(f"the recipe installed here is {found}, but {question.task} was asked for: install that one.")
-    check_fit(recipe, [site])
-    return _begun(site, choose(recipe, [site]), 0)
+    task.check([site])
+    return _begun(site, task.choose([site]), 0)
 
 
 def _begun(site: Site, choice: Choice, seat: int) -> Begun:
     site.state["seat"], site.state["reason"] = (choice.executor, seat), choice.reason
-    return Begun(samples=site.size or 0, test_samples=0 if site.test is None else len(site.test))
+    task: Task = site.state["task"]
+    return Begun(samples=task.samples(site), test_samples=0 if site.test is None else len(site.test))
 
 
 def _shared_seats(sites: Sequence[Site]) -> tuple[Executor, Seats] | None:
@@ -170,7 +170,7 @@ def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping
     ask: Any = questions.template
     if "row" in questions.arrays:
         executor.load(seats, questions.arrays["row"], ask.layers)
-        if ask.anchor and executor.recipe.proximal:
+        if ask.anchor:
             executor.anchor(seats)
     arrays = {"loss": executor.train(seats, ask.step, ask.steps)}
     if ask.send:
@@ -185,7 +185,7 @@ def train(site: Site, question: Train) -> Trained:
     here = np.array([seat])
     if question.row is not None:
         executor.load(here, question.row[None], question.layers)
-        if question.anchor and executor.recipe.proximal:
+        if question.anchor:
             executor.anchor(here)
     loss = float(executor.train(here, question.step, question.steps)[0])
     return Trained(loss=loss, row=executor.rows(here, question.send_layers)[0].copy() if question.send else None)
@@ -200,7 +200,8 @@ def evaluate(site: Site, question: Evaluate) -> Evaluated:
     model = np.array(executor.models(np.array([seat]))[0])
     if question.row is not None:
         model[: len(question.row)] = question.row
-    return score(executor.recipe, layout_of(executor.recipe.module), model, site.test)
+    task: Task = site.state["task"]
+    return task.score(model, site.test)
 
 
 @handles(Rows)

@@ -10,7 +10,6 @@ import numpy as np
 from unpooled.combine import Array
 from unpooled.training.exchange import Layers
 from unpooled.training.layout import Layout
-from unpooled.training.recipe import Recipe
 
 Seats = np.ndarray[Any, np.dtype[np.int64]] | slice
 """Positions of sites within an executor; `slice(None)` means all."""
@@ -21,7 +20,6 @@ class Executor(Protocol):
 
     name: str
     layout: Layout
-    recipe: Recipe
     seats: int
 
     def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:

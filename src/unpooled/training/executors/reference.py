@@ -80,6 +80,8 @@ class ReferenceExecutor:
                 write_state(bench.optimizer, bench.parameters, self._state_names, whole[self.layout.model_width :])
 
     def anchor(self, seats: Seats) -> None:
+        if not self.recipe.proximal:
+            return
         for i in positions(seats, len(self._benches)):
             self._benches[i].anchor = _copies(self._benches[i].parameters)
 

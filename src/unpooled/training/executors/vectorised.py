@@ -146,8 +146,8 @@ class VectorisedExecutor:
             self.optimizer.write(index, state)
 
     def anchor(self, seats: Seats) -> None:
-        self._settle()
         if self._anchor is not None:
+            self._settle()
             index = slice(None) if isinstance(seats, slice) else torch.from_numpy(np.asarray(seats))
             self._anchor[index] = self.stack[index]
 
