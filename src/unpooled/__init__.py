@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unpooled.sites.splitting import split as split
     from unpooled.sites.splitting import train_test as train_test
     from unpooled.training.protocols import DaisyChain as DaisyChain
+    from unpooled.training.protocols import DynamicAveraging as DynamicAveraging
     from unpooled.training.protocols import FedAvg as FedAvg
     from unpooled.training.protocols import FedDC as FedDC
     from unpooled.training.protocols import FedProx as FedProx
@@ -48,6 +49,7 @@ _HOME = {
     "DaisyChain": "training.protocols",
     "FedAvg": "training.protocols",
     "FedDC": "training.protocols",
+    "DynamicAveraging": "training.protocols",
     "FedProx": "training.protocols",
     "Local": "training.protocols",
     "Pooled": "training.protocols",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unpooled.training.protocols import DaisyChain, FedAvg, FedDC, FedProx, Local, Pooled, Protocol
+from unpooled.training.protocols import DaisyChain, DynamicAveraging, FedAvg, FedDC, FedProx, Local, Pooled, Protocol
 
 PROTOCOLS: dict[str, Protocol] = {
     "feddc": FedDC(1, 10),
@@ -15,6 +15,11 @@ PROTOCOLS: dict[str, Protocol] = {
     "fedavg-weighted": FedAvg(3, weighted_by_samples=True),
     "fedprox": FedProx(3),
     "feddc-prox": FedDC(1, 3, proximal=0.3),
+    "dynamic": DynamicAveraging(0.003, 2),
+    "dynamic-doubling": DynamicAveraging(0.003, augmentation="doubling"),
+    "dynamic-hedged": DynamicAveraging(0.003, 3, augmentation="hedged", schedule="inverse_sqrt"),
+    "dynamic-full": DynamicAveraging(0.003, augmentation="full"),
+    "dynamic-weighted": DynamicAveraging(0.003, weighted_by_samples=True),
     "daisy-chain": DaisyChain(1),
     "daisy-chain-slow": DaisyChain(2),
     "local": Local(),

@@ -41,19 +41,29 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
     # values, strings and arrays as long as they are
     "begin": [
         (training.Begin(task="ähm"), 4),
-        (training.Begun(samples=3, test_samples=0), 16),
+        (training.Begun(samples=3, batch=2, test_samples=0), 24),
     ],
     "train": [
         (
             training.Train(step=3, steps=2, row=ROW, layers=("0", "ab"), send=True, send_layers=None, anchor=True),
-            16 + 12 + 3 + 3,
+            16 + 12 + 3 + 3 + 2,
         ),
         (
-            training.Train(step=3, steps=2, row=None, layers=None, send=False, send_layers=("c",)),
-            16 + 1 + 1 + 1 + 1 + 1,
+            training.Train(
+                step=3,
+                steps=2,
+                row=None,
+                layers=None,
+                send=False,
+                send_layers=("c",),
+                threshold=0.5,
+                threshold_layers=("0", "ab"),
+            ),
+            16 + 1 + 1 + 1 + 1 + 1 + 8 + 3,
         ),
-        (training.Trained(loss=0.5, row=ROW.astype(np.float64)), 8 + 24),
-        (training.Trained(loss=0.5, row=None), 9),
+        (training.Trained(loss=0.5, row=ROW.astype(np.float64)), 8 + 24 + 1),
+        (training.Trained(loss=0.5, row=None), 10),
+        (training.Trained(loss=0.5, row=None, beyond=True), 10),
     ],
     "evaluate": [
         (training.Evaluate(row=ROW), 12),
@@ -234,7 +244,7 @@ def test_a_stack_is_a_mapping_of_the_messages_it_stands_for() -> None:
     assert len(stack) == 2
     assert [encode(m) for m in stack.values()] == [encode(m) for m in singly]
     assert [encode(m) for _, m in stack.messages()] == [encode(m) for m in singly]
-    assert [size(m) for m in singly] == [stack.size_each()] * 2 == [20, 20]
+    assert [size(m) for m in singly] == [stack.size_each()] * 2 == [21, 21]
     assert "c" not in stack
     with pytest.raises(KeyError):
         stack["c"]

@@ -245,8 +245,8 @@ def test_sites_with_the_same_data_need_no_exchange(executor: str) -> None:
 
 # --- T8 --------------------------------------------------------------------------------------------------------------
 
-QUESTION = 8 + 8 + 1 + 1 + 1 + 1  # step, steps, layers=None, send, send_layers=None, anchor: bytes without the row
-ANSWER = 8  # the loss
+QUESTION = 8 + 8 + 6 * 1  # step, steps; layers, send, send_layers, anchor, threshold and its layers: without the row
+ANSWER = 8 + 1  # the loss, and no bit
 NO_ROW = 1
 
 

@@ -124,4 +124,4 @@ class Stacked(Mapping[str, M], Generic[M]):
     def size_each(self) -> int:
         """Payload bytes of each site's message: all are of one size."""
         plain = sum(size_of(getattr(self.template, f.name)) for f in fields(self.template) if f.name not in self.arrays)
-        return plain + sum(8 if a.ndim == 1 else a[0].nbytes for a in self.arrays.values())
+        return plain + sum(size_of(a[0].item()) if a.ndim == 1 else a[0].nbytes for a in self.arrays.values())

@@ -15,16 +15,17 @@ from unpooled.training.exchange import Facts, Layers, Pull, Sites, columns_of
 
 @dataclass(frozen=True, eq=False)
 class Delivery:
-    """Rows of shape (k, width) for `sites`, not yet sent; `anchor` marks an aggregate."""
+    """Rows of shape (k, width) for `sites`, not yet sent; `anchor` marks an aggregate, `initial` the first model."""
 
     rows: Array
     sites: Sites
     layers: Layers
     anchor: bool = False
+    initial: bool = False
 
 
 class RoundChannel:
-    """`held` are the announced rows; `fetch` asks for rows that were not announced."""
+    """`held` are the announced rows, `polled` the answers (m,) to a poll; `fetch` asks for rows not announced."""
 
     def __init__(
         self,
@@ -33,22 +34,33 @@ class RoundChannel:
         pull: Pull | None,
         held: Array | None,
         fetch: Callable[[Sites, Layers], Array],
+        polled: Array | None = None,
     ) -> None:
         self.sites, self.round = facts.sites, round
-        self._facts, self._fetch = facts, fetch
+        self._facts, self._fetch, self._polled = facts, fetch, polled
         self._known: list[Delivery] = []
         if pull is not None and held is not None:
             self._known.append(Delivery(held, pull.sites, pull.layers))
         self._pushed: list[Delivery] = []
+        self._touched = np.zeros(facts.sites, dtype=bool)
+        for known in self._known:
+            self._touched[slice(None) if known.sites is None else known.sites] = True
 
     def pull(self, sites: Sites = None, layers: Layers = None) -> Array:
         """Rows as they now stand: what the sites sent, overlaid with what was pushed in this round."""
         newest = self._known[-1] if self._known else None
         if newest is not None and newest.layers == layers and same_sites(newest.sites, sites):
             return newest.rows
+        who = slice(None) if sites is None else sites
+        if not self._touched[who].any():
+            rows = self._fetch(sites, layers)
+            self._known.insert(0, Delivery(rows, sites, layers))
+            self._touched[who] = True
+            return rows
         view, covered = self._overlay(sites, layers)
         if not covered.all():
             self._known.insert(0, Delivery(self._fetch(sites, layers), sites, layers))
+            self._touched[who] = True
             view, covered = self._overlay(sites, layers)
         view.flags.writeable = False
         return view
@@ -62,6 +74,13 @@ class RoundChannel:
         delivery = Delivery(np.broadcast_to(rows, (count, width)), sites, layers, anchor)
         self._pushed.append(delivery)
         self._known.append(delivery)
+        self._touched[slice(None) if sites is None else sites] = True
+
+    def poll(self) -> Array:
+        """The answers to the announced poll. Raises `BadSetting` when none was announced."""
+        if self._polled is None:
+            raise BadSetting("An exchange asked for the answers to a poll that its pulls(...) did not announce.")
+        return self._polled
 
     def delivery(self) -> Delivery | None:
         """All that was pushed, as one delivery; None when nothing was."""

@@ -24,7 +24,11 @@ from unpooled.training.task import Task, task_of
 
 
 class Coordinator:
-    """Runs `exchange` over `federation` for `steps` local steps; `looks` are steps after which someone looks."""
+    """Runs `exchange` over `federation` for `steps` local steps; someone looks every `look_every` steps.
+
+    With `anchored`, sites are told which deliveries are aggregates: proximal terms and polls refer to them. `transfers`
+    counts the models that crossed a link in one direction, the first distribution apart.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class Coordinator:
         *,
         steps: int,
         look_every: int | None = None,
+        anchored: bool = False,
     ) -> None:
         self.federation, self.exchange, self.steps = federation, exchange, steps
         self.look_every = look_every or steps
@@ -43,15 +48,19 @@ class Coordinator:
         self.begun = begun
         sizes = np.array([begun[name].samples for name in federation.names], dtype=np.int64)
         layers, model_layers = self.layout.layers, self.layout.model_layers
-        self.facts = Facts(federation.names, sizes, layers, model_layers, steps, task.streams)
-        self.step = 0
+        batches = np.array([begun[name].batch for name in federation.names], dtype=np.int64)
+        start = task.start()
+        self.facts = Facts(
+            federation.names, sizes, layers, model_layers, steps, task.streams, batches=batches, start=start
+        )
+        self.step, self.transfers, self._anchored = 0, 0, anchored
         self._pull: Pull | None = None
         self._held: Array | None = None
+        self._polled: Array | None = None
         self.loss = float("nan")
         self._memory = exchange.init(self.facts)
-        start = task.start()
         everyone = np.broadcast_to(start, (len(federation.names), len(start)))
-        self._pending: list[Delivery] = [Delivery(everyone, None, self.facts.model_only, True)]
+        self._pending: list[Delivery] = [Delivery(everyone, None, self.facts.model_only, True, True)]
 
     @property
     def done(self) -> bool:
@@ -70,7 +79,7 @@ class Coordinator:
         """The exchange that is due after the local phase, if any."""
         if self._pull is not None:
             self._exchange(self.step - 1, self._pull, self._held)
-        self._pull = self._held = None
+        self._pull = self._held = self._polled = None
 
     def finish(self) -> None:
         """Deliver what the last exchange pushed."""
@@ -92,6 +101,9 @@ class Coordinator:
 
     def _train(self, active: Sites, step: int, steps: int, pull: Pull | None) -> Array | None:
         riding = self._riding(active)
+        poll = None if pull is None else pull.poll
+        if pull is not None and pull.sites is not None and not len(pull.sites):
+            pull = None
         rides = pull is not None and same_sites(pull.sites, active)
         question = Train(
             step=step,
@@ -100,9 +112,11 @@ class Coordinator:
             layers=riding.layers if riding else None,
             send=rides,
             send_layers=pull.layers if pull is not None and rides else None,
-            anchor=riding is not None and riding.anchor,
+            anchor=riding is not None and riding.anchor and self._anchored,
+            threshold=poll.threshold if poll is not None else None,
+            threshold_layers=poll.layers if poll is not None else None,
         )
-        answers = self._ask(question, active, riding.rows if riding else None, step)
+        answers = self._ask(question, active, riding, step)
         losses = _field(answers, "loss")
         if not np.isfinite(losses).all():
             place = int(np.flatnonzero(~np.isfinite(losses))[0])
@@ -112,12 +126,15 @@ class Coordinator:
                 f"The training loss at site '{name}' is {losses[place]} in {span}: lower lr, or check the data there."
             )
         self.loss = float(losses.mean())
+        if poll is not None:
+            self._polled = np.zeros(self.facts.sites, dtype=bool)
+            self._polled[slice(None) if active is None else active] = _field(answers, "beyond")
         if rides:
             return _field(answers, "row")
         return None if pull is None else self._fetch(pull.sites, pull.layers)
 
     def _exchange(self, step: int, pull: Pull, held: Array | None) -> None:
-        channel = RoundChannel(step, self.facts, pull, held, self._fetch)
+        channel = RoundChannel(step, self.facts, pull, held, self._fetch, self._polled)
         rng = self.task.streams.generator("exchange", step)
         self._memory = self.exchange(channel, self._memory, rng, self.facts)
         delivery = channel.delivery()
@@ -149,11 +166,13 @@ class Coordinator:
                     layers=delivery.layers,
                     send=False,
                     send_layers=None,
-                    anchor=delivery.anchor,
+                    anchor=delivery.anchor and self._anchored,
                 )
                 whole = bool(now.all()) and delivery.sites is None
                 chosen = None if whole else sites[now]
-                self._ask(question, chosen, delivery.rows if whole else delivery.rows[now], self.step)
+                self._ask(
+                    question, chosen, delivery if whole else replace(delivery, rows=delivery.rows[now]), self.step
+                )
             if not now.all():
                 waiting.append(replace(delivery, rows=delivery.rows[~now], sites=sites[~now]))
         self._pending = waiting
@@ -163,8 +182,10 @@ class Coordinator:
         question = Train(step=self.step, steps=0, row=None, layers=None, send=True, send_layers=layers)
         return _field(self._ask(question, sites, None, self.step), "row")
 
-    def _ask(self, question: Train, sites: Sites, rows: Array | None, step: int) -> Any:
-        arrays = {} if rows is None else {"row": rows}
+    def _ask(self, question: Train, sites: Sites, riding: Delivery | None, step: int) -> Any:
+        arrays = {} if riding is None else {"row": riding.rows}
+        asked = self.facts.sites if sites is None else len(sites)
+        self.transfers += asked * (int(question.send) + int(riding is not None and not riding.initial))
         answers = self.federation.ask(Stacked(self._names(sites), question, arrays), round=step)
         raise_failures_in(answers)
         return answers
@@ -177,19 +198,26 @@ class Coordinator:
         # One row for all sites is kept as one row; it comes back as such, which executors make use of.
         rows = [p.rows[:1] if len(p.rows) and p.rows.strides[0] == 0 else p.rows for p in self._pending]
         pending = [
-            {"rows": r, "sites": p.sites, "layers": p.layers, "anchor": p.anchor}
+            {"rows": r, "sites": p.sites, "layers": p.layers, "anchor": p.anchor, "initial": p.initial}
             for r, p in zip(rows, self._pending, strict=True)
         ]
-        return {"step": self.step, "memory": self._memory, "pending": pending, "loss": self.loss}
+        return {
+            "step": self.step,
+            "memory": self._memory,
+            "pending": pending,
+            "loss": self.loss,
+            "transfers": self.transfers,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
         self.step, self._memory, self.loss = state["step"], state["memory"], state["loss"]
+        self.transfers = state["transfers"]
         self._pending = []
         for p in state["pending"]:
             count = self.facts.sites if p["sites"] is None else len(p["sites"])
             rows = np.broadcast_to(p["rows"], (count, p["rows"].shape[1]))
-            self._pending.append(Delivery(rows, p["sites"], p["layers"], p["anchor"]))
+            self._pending.append(Delivery(rows, p["sites"], p["layers"], p["anchor"], p["initial"]))
 
 
 def raise_failures_in(answers: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unpooled.combine import Array
+from unpooled.errors import BadSetting
 from unpooled.seeds import Streams
 
 Sites = np.ndarray[Any, np.dtype[np.int64]] | None
@@ -28,7 +29,8 @@ ALL = None
 class Facts:
     """What a coordinator may know of a run: `sizes` (m,) as told by the sites, the parts of a row by name.
 
-    `model_layers` are the parts that make up the model; `layers` has optimizer state too, where it travels.
+    `model_layers` are the parts that make up the model; `layers` has optimizer state too, where it travels. `batches`
+    (m,) is how many samples each site sees in a local step, and `start` the model that all sites begin with.
     """
 
     names: tuple[str, ...]
@@ -37,6 +39,8 @@ class Facts:
     model_layers: tuple[str, ...]
     steps: int
     streams: Streams = field(default_factory=lambda: Streams(0))
+    batches: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    start: Array | None = None
 
     @property
     def sites(self) -> int:
@@ -49,12 +53,28 @@ class Facts:
         return None if len(self.model_layers) == len(self.layers) else self.model_layers
 
 
+@dataclass(frozen=True)
+class Poll:
+    """A condition that each site checks by itself: is its model further than that from the last aggregate it received?
+
+    `threshold` is a squared Euclidean distance over those layers; one bit a site comes back.
+    """
+
+    threshold: float
+    layers: Layers = None
+
+
 @dataclass(frozen=True, eq=False)
 class Pull:
-    """An announcement: these rows ride on the answers of the local phase that is about to run."""
+    """An announcement: these rows, and the answers to a poll, ride on the answers of the local phase about to run."""
 
     sites: Sites = ALL
     layers: Layers = None
+    poll: Poll | None = None
+
+
+NOBODY: np.ndarray[Any, np.dtype[np.int64]] = np.empty(0, dtype=np.int64)
+"""For an announcement without rows: a poll alone."""
 
 
 class Channel(Protocol):
@@ -70,8 +90,12 @@ class Channel(Protocol):
     def push(self, rows: Array, sites: Sites = ALL, layers: Layers = None, *, anchor: bool = False) -> None:
         """What each site continues from; delivered once, with the next question. A later pull sees it.
 
-        `anchor` says that the rows are an aggregate, which a proximal term refers to.
+        `anchor` says that the rows are an aggregate, which proximal terms and polls refer to.
         """
+        ...
+
+    def poll(self) -> Array:
+        """The answers to the announced poll, shape (sites,), bool; who was not active answers no."""
         ...
 
 
@@ -110,7 +134,14 @@ def union(pulls: Sequence[Pull | None], facts: Facts) -> Pull | None:
     due = [p for p in pulls if p is not None]
     if not due:
         return None
+    polls = {p.poll for p in due if p.poll is not None}
+    if len(polls) > 1:
+        raise BadSetting("Two exchanges poll the sites after one step: give them periods that do not coincide.")
+    poll = next(iter(polls), None)
+    due = [p for p in due if p.sites is None or len(p.sites)]
+    if not due:
+        return Pull(NOBODY, poll=poll)
     sites = ALL if any(p.sites is None for p in due) else np.unique(np.concatenate([p.sites for p in due]))
     wanted = {name for p in due if p.layers is not None for name in p.layers}
     whole = any(p.layers is None for p in due) or len(wanted) == len(facts.layers)
-    return Pull(sites, None if whole else tuple(name for name in facts.layers if name in wanted))
+    return Pull(sites, None if whole else tuple(name for name in facts.layers if name in wanted), poll)

@@ -8,7 +8,7 @@ first two; the frame is that of Kamp et al., "Efficient decentralized deep learn
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,19 @@ from unpooled import errors
 from unpooled.combine import Array, Combine, mean
 from unpooled.errors import BadSetting, did_you_mean
 from unpooled.training.channel import RoundChannel
-from unpooled.training.exchange import ALL, Channel, Exchange, Facts, Layers, Memory, Pull, Sites, union
+from unpooled.training.exchange import (
+    ALL,
+    Channel,
+    Exchange,
+    Facts,
+    Layers,
+    Memory,
+    Poll,
+    Pull,
+    Sites,
+    columns_of,
+    union,
+)
 
 
 class _Stateless:
@@ -188,14 +200,18 @@ class only(_Stateless):
             layers[name] = slice(start, start + width)
             start += width
         model = tuple(n for n in facts.model_layers if n in layers)
-        return Facts(facts.names, facts.sizes, layers, model, facts.steps, facts.streams)
+        begun = None if facts.start is None else facts.start[columns_of(model, facts)]
+        return replace(facts, layers=layers, model_layers=model, start=begun)
 
     def init(self, facts: Facts) -> Memory:
         return self.exchange.init(self._facts(facts))
 
     def pulls(self, round: int, facts: Facts) -> Pull | None:
         inner = self.exchange.pulls(round, self._facts(facts))
-        return None if inner is None else Pull(inner.sites, inner.layers or self.chosen(facts))
+        if inner is None:
+            return None
+        poll = inner.poll and Poll(inner.poll.threshold, inner.poll.layers or self.chosen(facts))
+        return Pull(inner.sites, inner.layers or self.chosen(facts), poll)
 
     def active(self, round: int, facts: Facts) -> Sites:
         return self.exchange.active(round, facts)
@@ -225,6 +241,9 @@ class _LayerView:
     def push(self, rows: Array, sites: Sites = ALL, layers: Layers = None, *, anchor: bool = False) -> None:
         self.channel.push(rows, sites, layers or self.layers, anchor=anchor)
 
+    def poll(self) -> Array:
+        return self.channel.poll()
+
 
 @dataclass(frozen=True)
 class subset(_Stateless):
@@ -251,7 +270,8 @@ class subset(_Stateless):
         now = self.active(round, facts)
         assert now is not None
         names = tuple(facts.names[i] for i in now)
-        return Facts(names, facts.sizes[now], facts.layers, facts.model_layers, facts.steps, facts.streams)
+        batches = None if facts.batches is None else facts.batches[now]
+        return replace(facts, names=names, sizes=facts.sizes[now], batches=batches)
 
     def init(self, facts: Facts) -> Memory:
         return self.exchange.init(self._facts(0, facts))
@@ -259,7 +279,7 @@ class subset(_Stateless):
     def pulls(self, round: int, facts: Facts) -> Pull | None:
         now = self.active(round, facts)
         inner = self.exchange.pulls(round, self._facts(round, facts))
-        return None if inner is None else Pull(_pick(now, inner.sites), inner.layers)
+        return None if inner is None else Pull(_pick(now, inner.sites), inner.layers, inner.poll)
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
         t = channel.round
@@ -268,7 +288,8 @@ class subset(_Stateless):
         following = self.active(t + 1, facts) if period_ends else now
         pull = self.exchange.pulls(t, inside)
         held = None if pull is None else channel.pull(_pick(now, pull.sites), pull.layers)
-        inner = RoundChannel(t, inside, pull, held, lambda sites, layers: channel.pull(_pick(now, sites), layers))
+        polled = None if pull is None or pull.poll is None else channel.poll()[now]
+        inner = RoundChannel(t, inside, pull, held, lambda s, layers: channel.pull(_pick(now, s), layers), polled)
         memory = self.exchange(inner, memory, rng, inside)
         out = inner.delivery()
         if out is not None:

@@ -22,13 +22,14 @@ from unpooled.training.task import Task, task_of
 
 @dataclass(frozen=True, kw_only=True)
 class Begun(Answer):
-    """`samples` the site trains on and `test_samples` it can be tested on.
+    """`samples` the site trains on, `batch` of them in a step, and `test_samples` it can be tested on.
 
     Which executor the site runs is its own affair: `auto` tells a time measured there, so naming it here would make
     the bytes of a run differ from one time to the next.
     """
 
     samples: int
+    batch: int
     test_samples: int
 
 
@@ -44,10 +45,11 @@ class Begin(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class Trained(Answer):
-    """`loss` is the mean training loss over the steps; `row` the model, where it was asked for."""
+    """`loss` is the mean training loss over the steps; `row` the model and `beyond` a bit, where asked for."""
 
     loss: float
     row: Array | None
+    beyond: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,8 @@ class Train(Question):
     """Continue from `row` (its `layers`; None means all), run local steps `step` .. `step + steps - 1`, then `send`.
 
     With `row` None the site continues with the model it has; `send_layers` None sends the whole row. `anchor` says that
-    `row` is an aggregate, which a proximal term refers to from now on.
+    `row` is an aggregate, which a proximal term and polls refer to from now on. With a `threshold` the site tells
+    whether the squared distance of its model to that aggregate, over `threshold_layers`, has gone beyond it.
     """
 
     step: int
@@ -65,8 +68,13 @@ class Train(Question):
     send: bool
     send_layers: tuple[str, ...] | None
     anchor: bool = False
+    threshold: float | None = None
+    threshold_layers: tuple[str, ...] | None = None
     kind: ClassVar[str] = "train"
-    tells: ClassVar[str] = "The mean training error of the last steps and, when models are exchanged, the site's model."
+    tells: ClassVar[str] = (
+        "The mean training error of the last steps; when models are exchanged, the site's model; and where sites send "
+        "models only when needed, whether the site's model has moved far."
+    )
     answer: ClassVar[type[Answer]] = Trained
 
 
@@ -144,7 +152,8 @@ def begin(site: Site, question: Begin) -> Begun:
 def _begun(site: Site, choice: Choice, seat: int) -> Begun:
     site.state["seat"], site.state["reason"] = (choice.executor, seat), choice.reason
     task: Task = site.state["task"]
-    return Begun(samples=task.samples(site), test_samples=0 if site.test is None else len(site.test))
+    samples, tests = task.samples(site), 0 if site.test is None else len(site.test)
+    return Begun(samples=samples, batch=task.batch(site), test_samples=tests)
 
 
 def _shared_seats(sites: Sequence[Site]) -> tuple[Executor, Seats] | None:
@@ -173,6 +182,8 @@ def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping
         if ask.anchor:
             executor.anchor(seats)
     arrays = {"loss": executor.train(seats, ask.step, ask.steps)}
+    if ask.threshold is not None:
+        arrays["beyond"] = executor.distances(seats, ask.threshold_layers) > ask.threshold
     if ask.send:
         arrays["row"] = executor.rows(seats, ask.send_layers)
     return Stacked(questions.names, Trained(loss=0.0, row=None), arrays)
@@ -188,7 +199,11 @@ def train(site: Site, question: Train) -> Trained:
         if question.anchor:
             executor.anchor(here)
     loss = float(executor.train(here, question.step, question.steps)[0])
-    return Trained(loss=loss, row=executor.rows(here, question.send_layers)[0].copy() if question.send else None)
+    row = executor.rows(here, question.send_layers)[0].copy() if question.send else None
+    beyond = None
+    if question.threshold is not None:
+        beyond = bool(executor.distances(here, question.threshold_layers)[0] > question.threshold)
+    return Trained(loss=loss, row=row, beyond=beyond)
 
 
 @handles(Evaluate)

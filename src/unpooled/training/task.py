@@ -46,6 +46,10 @@ class Task(Protocol):
         """How many samples a site will train on: what it tells, and what weights its model."""
         ...
 
+    def batch(self, site: Site) -> int:
+        """How many of them it sees in a local step."""
+        ...
+
     def choose(self, sites: Sequence[Site]) -> Choice:
         """The executor that trains these sites of one process."""
         ...
@@ -80,6 +84,9 @@ class ModuleTask:
 
     def samples(self, site: Site) -> int:
         return site.size or 0
+
+    def batch(self, site: Site) -> int:
+        return min(self.recipe.batch_size or self.samples(site), self.samples(site))
 
     def choose(self, sites: Sequence[Site]) -> Choice:
         return choose(self.recipe, sites)

@@ -70,7 +70,9 @@ class Training:
             self._trained_on, recipe = pooled(federation, recipe)
         install(list(self._inside), recipe)
         look = evaluate_every or max(1, steps // 40)
-        self.coordinator = Coordinator(self._trained_on, recipe, protocol.exchange(), steps=steps, look_every=look)
+        self.coordinator = Coordinator(
+            self._trained_on, recipe, protocol.exchange(), steps=steps, look_every=look, anchored=protocol.anchored
+        )
         begun = self._testers_from if protocol.simulation_only and test is None else self.coordinator.begun
         testers = tuple(name for name, b in begun.items() if b.test_samples)
         whole = layout_of(recipe.module)

@@ -54,4 +54,4 @@ def test_numbers_survive_to_the_bit(loss: float) -> None:
 
 
 def test_a_scalar_of_numpy_is_a_number() -> None:
-    assert size(Trained(loss=np.float64(0.5), row=None)) == 9
+    assert size(Trained(loss=np.float64(0.5), row=None)) == 10

@@ -85,7 +85,7 @@ def test_frozen_parameters_stay_and_are_not_sent(executor: str) -> None:
     result = train(sites([4, 4]), FedAvg(2), model=frozen, executor=executor)
     assert torch.equal(result.model[0].weight, result.recipe.module[0].weight)  # type: ignore[index]
     assert not torch.equal(result.model[0].bias, result.recipe.module[0].bias)  # type: ignore[index]
-    assert result.traffic.table(["train"])[0, 1] == 6 * (8 + 19 * 8) + 8 + 1
+    assert result.traffic.table(["train"])[0, 1] == 6 * (9 + 19 * 8) + 9 + 1
 
 
 def test_buffers_follow_and_counters_stay() -> None:

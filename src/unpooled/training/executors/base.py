@@ -27,7 +27,14 @@ class Executor(Protocol):
         ...
 
     def anchor(self, seats: Seats) -> None:
-        """A proximal term refers to the models that these seats now hold, until this is called again."""
+        """Proximal terms and `distances` refer to the models that these seats now hold, until this is called again."""
+        ...
+
+    def distances(self, seats: Seats, layers: Layers = None) -> Array:
+        """Squared Euclidean distances of the models to their anchors, shape (k,), float64; None means all of a row.
+
+        Raises `SiteFailed` where a site was given no anchor.
+        """
         ...
 
     def train(self, seats: Seats, step: int, steps: int) -> Array:

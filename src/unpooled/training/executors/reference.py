@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from unpooled.combine import Array
+from unpooled.errors import SiteFailed
 from unpooled.sites.site import Site
 from unpooled.training.batches import Batches
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Seats, positions
-from unpooled.training.layout import layout_of, numpy_rows, row_of, write_row
+from unpooled.training.layout import layout_of, numpy_rows, row_of, unflatten, write_row
 from unpooled.training.optimizer_state import StateNames, full_layout, read_state, state_names, write_state
 from unpooled.training.randomness import torch_stream
 from unpooled.training.recipe import Recipe
@@ -33,7 +34,7 @@ class _Bench:
     module: nn.Module
     optimizer: torch.optim.Optimizer
     parameters: list[Tensor]
-    anchor: list[Tensor]
+    anchor: Tensor | None
 
 
 class ReferenceExecutor:
@@ -57,9 +58,8 @@ class ReferenceExecutor:
         X, y = torch.from_numpy(data.X), torch.from_numpy(data.y)
         X = X.to(self.layout.dtype) if X.dtype.is_floating_point else X
         y = y.to(self.layout.dtype) if y.dtype.is_floating_point else y
-        return _Bench(
-            site.name, X, y, batches, module, self.recipe.new_optimizer(parameters), parameters, _copies(parameters)
-        )
+        anchor = row_of(module, self.layout) if self.recipe.proximal else None
+        return _Bench(site.name, X, y, batches, module, self.recipe.new_optimizer(parameters), parameters, anchor)
 
     def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:
         model_layers = set(self.layout.model_layers)
@@ -80,10 +80,18 @@ class ReferenceExecutor:
                 write_state(bench.optimizer, bench.parameters, self._state_names, whole[self.layout.model_width :])
 
     def anchor(self, seats: Seats) -> None:
-        if not self.recipe.proximal:
-            return
         for i in positions(seats, len(self._benches)):
-            self._benches[i].anchor = _copies(self._benches[i].parameters)
+            self._benches[i].anchor = row_of(self._benches[i].module, self.layout)
+
+    def distances(self, seats: Seats, layers: Layers = None) -> Array:
+        return np.array([self._distance(self._benches[i], layers) for i in positions(seats, len(self._benches))])
+
+    def _distance(self, bench: _Bench, layers: Layers) -> float:
+        if bench.anchor is None:
+            raise SiteFailed("it was asked how far its model has moved before it was given a common model.")
+        away = (row_of(bench.module, self.layout) - bench.anchor).double()
+        named = self.layout.model_layers if layers is None else layers
+        return float(sum((away[self.layout.layers[name]] ** 2).sum() for name in named))
 
     def train(self, seats: Seats, step: int, steps: int) -> Array:
         losses = []
@@ -109,8 +117,9 @@ class ReferenceExecutor:
             bench.optimizer.zero_grad()
             loss = self.recipe.loss(bench.module(X), y)
             losses.append(float(loss.detach()))
-            if self.recipe.proximal:
-                away = sum(((p - a) ** 2).sum() for p, a in zip(bench.parameters, bench.anchor, strict=True))
+            if self.recipe.proximal and bench.anchor is not None:
+                start = unflatten(bench.anchor[: self.layout.parameter_width], self.layout.parameters)
+                away = sum(((p - a) ** 2).sum() for p, a in zip(bench.parameters, start.values(), strict=True))
                 loss = loss + self.recipe.proximal / 2 * away
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
@@ -154,8 +163,4 @@ class ReferenceExecutor:
         for bench in self._benches:
             bench.module.load_state_dict(state[bench.site]["module"])
             bench.optimizer.load_state_dict(state[bench.site]["optimizer"])
-            bench.anchor = _copies(state[bench.site]["anchor"])
-
-
-def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [tensor.detach().clone() for tensor in tensors]
+            bench.anchor = state[bench.site]["anchor"]

@@ -21,7 +21,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from unpooled.combine import Array
-from unpooled.errors import Unsupported
+from unpooled.errors import SiteFailed, Unsupported
 from unpooled.sites.site import Site
 from unpooled.training.batches import Batches
 from unpooled.training.exchange import Layers
@@ -74,7 +74,7 @@ class VectorisedExecutor:
         self._groups: dict[Any, list[_Group]] = {}
         self._programs: dict[Any, Traced] = {}
         self._start: Tensor | None = None
-        self._anchor = self.stack.clone() if recipe.proximal else None
+        self._anchor = self._model_rows(slice(None)).clone() if recipe.proximal else None
 
     def _read_data(self, sites: Sequence[Site]) -> None:
         data = [site.require_train() for site in sites]
@@ -145,11 +145,31 @@ class VectorisedExecutor:
         if state:
             self.optimizer.write(index, state)
 
+    def _model_rows(self, index: Any) -> Tensor:
+        """Parameters and travelling buffers, shape (k, model width); a view where there are none of the latter."""
+        if not self.layout.buffers:
+            return self.stack[index]
+        return torch.cat([self.stack[index], self.buffers[index]], dim=1)
+
     def anchor(self, seats: Seats) -> None:
-        if self._anchor is not None:
+        with _one_thread(self._light):
             self._settle()
             index = slice(None) if isinstance(seats, slice) else torch.from_numpy(np.asarray(seats))
-            self._anchor[index] = self.stack[index]
+            if self._anchor is None:
+                shape = (self.seats, self.layout.model_width)
+                self._anchor = torch.full(shape, torch.nan, dtype=self.stack.dtype)
+            self._anchor[index] = self._model_rows(index)
+
+    def distances(self, seats: Seats, layers: Layers = None) -> Array:
+        with _one_thread(self._light):
+            self._settle()
+            index = slice(None) if isinstance(seats, slice) else torch.from_numpy(np.asarray(seats))
+            if self._anchor is None:
+                raise SiteFailed("it was asked how far its model has moved before it was given a common model.")
+            away = self._model_rows(index) - self._anchor[index]
+            if layers is not None:
+                away = torch.cat([away[:, self._columns[name]] for name in layers], dim=1)
+            return np.asarray(torch.linalg.vector_norm(away, dim=1, dtype=torch.float64).square().numpy())
 
     def train(self, seats: Seats, step: int, steps: int) -> Array:
         with _one_thread(self._light):
@@ -160,7 +180,7 @@ class VectorisedExecutor:
         totals = torch.zeros(self.seats if isinstance(seats, slice) else len(seats), dtype=torch.float64)
         everyone = len(groups) == 1 and isinstance(seats, slice)
         first = step
-        if everyone and steps and self._start is not None and self._anchor is None:
+        if everyone and steps and self._start is not None and not self.recipe.proximal:
             totals += self._first_step(groups[0], step)
             first += 1
         self._settle()
@@ -180,9 +200,10 @@ class VectorisedExecutor:
         return np.asarray((totals / max(steps, 1)).numpy())
 
     def _anchor_of(self, index: Tensor | None) -> list[Tensor] | None:
-        if self._anchor is None:
+        if self._anchor is None or not self.recipe.proximal:
             return None
-        return _views(self._anchor if index is None else self._anchor[index], self._parameters)
+        rows = self._anchor if index is None else self._anchor[index]
+        return _views(rows[:, : self.layout.parameter_width], self._parameters)
 
     def _first_step(self, group: _Group, step: int) -> Tensor:
         """A step of plain descent from one model: what all sites share is computed once, and nothing is copied."""
@@ -304,8 +325,8 @@ class VectorisedExecutor:
         self.stack.copy_(state["stack"])
         self.buffers.copy_(state["buffers"])
         self.optimizer.restore(state["optimizer"])
-        if self._anchor is not None:
-            self._anchor.copy_(state["anchor"])
+        anchor = state.get("anchor")
+        self._anchor = None if anchor is None else anchor.clone()
 
 
 def _views(rows: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> list[Tensor]:

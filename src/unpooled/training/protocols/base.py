@@ -37,6 +37,11 @@ class Protocol(abc.ABC):
         return float(getattr(self, "proximal", 0.0))
 
     @property
+    def anchored(self) -> bool:
+        """Whether sites must remember the last aggregate: proximal terms and polls refer to it."""
+        return self.mu > 0
+
+    @property
     def label(self) -> str:
         """A short name with the settings that are not defaults, such as `FedDC(1, 10)`."""
         return label_of(self)
