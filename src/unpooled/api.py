@@ -20,9 +20,10 @@ from unpooled.sites.schema import Schema, in_order, text
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.splitting import split
 from unpooled.sites.transports.in_process import InProcess
+from unpooled.training.privacy import Privacy
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe
-from unpooled.training.result import Result
+from unpooled.training.result import PRIVACY, Result
 from unpooled.training.train import Progress, Training, federation_of, initialised, run
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ class Trained:
     def sites(self) -> pd.DataFrame:
         """Final per-site results."""
         return self._result.sites()
+
+    @property
+    def privacy(self) -> pd.DataFrame:
+        """What each site has spent: columns site, sends, epsilon, delta. The whole federation: the largest epsilon."""
+        import pandas as pd
+
+        return pd.DataFrame(self._result.privacy, columns=list(PRIVACY))
 
     def final(self, metric: str = "accuracy", model: str = "aggregate") -> float:
         """The last value of a metric."""
@@ -103,6 +111,7 @@ def train(
     optimizer_state: Any = "reset",
     buffers: Any = "travel",
     executor: str = "auto",
+    privacy: Privacy | None = None,
     evaluate_every: int | None = None,
     threads: int | None = None,
     progress: bool | Callable[[Progress], None] = False,
@@ -113,9 +122,10 @@ def train(
     `model` is a module, whose weights are the common start, or a function that makes one (drawn under `seed`).
     `sites` come from `split` or `load_sites`, or are a dict from name to arrays (X, y). `test` = (X, y) is a central
     test set; without it sites test on their own test samples. `loss` is a name, or a function of (output, target) that
-    gives a scalar; `optimizer` a name or class of torch.optim. `threads` sets torch's threads during the run: bits may
+    gives a scalar; `optimizer` a name or class of torch.optim. `privacy` is what sites add so that their answers tell
+    less, such as `ClipAndNoise(2.0, 0.5)`. `threads` sets torch's threads during the run: bits may
     depend on it. See `unpooled.training.recipe.Recipe` for the policies. Raises `BadSetting`, `BadData`, `Unsupported`
-    before work starts, and `Diverged` at the step where a loss is no number.
+    before work starts, `Diverged` at the step where a loss is no number, and `Refused` where a privacy budget is spent.
     """
     federation, schema = _federation(sites)
     held_out = _test(test, schema)
@@ -129,6 +139,7 @@ def train(
         optimizer_state=optimizer_state,
         buffers=buffers,
         executor=executor,
+        privacy=privacy,
         seed=seed,
         **optimizer_settings,
     )

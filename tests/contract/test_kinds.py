@@ -64,6 +64,7 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
         (training.Trained(loss=0.5, row=ROW.astype(np.float64)), 8 + 24 + 1),
         (training.Trained(loss=0.5, row=None), 10),
         (training.Trained(loss=0.5, row=None, beyond=True), 10),
+        (training.Trained(loss=None, row=ROW), 1 + 12 + 1),
     ],
     "evaluate": [
         (training.Evaluate(row=ROW), 12),

@@ -58,7 +58,8 @@ class Site:
     """One holder of data, known by its `name`.
 
     `train` and `test` are arrays ready for learning; a site read from files has them once it was prepared.
-    `state` belongs to handlers (a model in training, the raw table); no coordinator reads it.
+    `state` belongs to handlers (a model in training, the raw table); no coordinator reads it. `spent` is the epsilon
+    that its answers have spent together, kept by handlers that add noise.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Site:
     policy: Policy = field(default_factory=Policy)
     ledger: Ledger | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    spent: float = 0.0
 
     @property
     def size(self) -> int | None:
@@ -101,4 +103,4 @@ class Site:
     def write_down(self, question: Question, answer: Answer, *, round: int | None) -> None:
         """One line in the ledger, where the site keeps one."""
         if self.ledger is not None:
-            self.ledger.record(question, answer, round=round)
+            self.ledger.record(question, answer, round=round, privacy_spent=self.spent)

@@ -117,15 +117,15 @@ class Coordinator:
             threshold_layers=poll.layers if poll is not None else None,
         )
         answers = self._ask(question, active, riding, step)
-        losses = _field(answers, "loss")
-        if not np.isfinite(losses).all():
+        losses = _losses(answers)
+        if losses is not None and not np.isfinite(losses).all():
             place = int(np.flatnonzero(~np.isfinite(losses))[0])
             name = self._names(active)[place]
             span = f"local step {step + 1}" if steps == 1 else f"local steps {step + 1} to {step + steps}"
             raise Diverged(
                 f"The training loss at site '{name}' is {losses[place]} in {span}: lower lr, or check the data there."
             )
-        self.loss = float(losses.mean())
+        self.loss = float("nan") if losses is None else float(losses.mean())
         if poll is not None:
             self._polled = np.zeros(self.facts.sites, dtype=bool)
             self._polled[slice(None) if active is None else active] = _field(answers, "beyond")
@@ -224,6 +224,14 @@ def raise_failures_in(answers: Any) -> None:
     """`raise_failures`, at no cost for stacked answers, which hold no failure."""
     if not isinstance(answers, Stacked):
         raise_failures(answers)
+
+
+def _losses(answers: Any) -> Array | None:
+    """Training losses, None where sites keep them to themselves."""
+    if isinstance(answers, Stacked):
+        return answers.arrays.get("loss")
+    told = [answer.loss for answer in answers.values() if isinstance(answer, Trained)]
+    return None if any(loss is None for loss in told) else np.array(told)
 
 
 def _field(answers: Any, name: str) -> Array:

@@ -15,18 +15,33 @@ from unpooled.sites.federation import Federation
 from unpooled.sites.transports.in_process import InProcess
 from unpooled.training.exchange import Sites
 from unpooled.training.executors import Executor
+from unpooled.training.executors.base import Seats
+from unpooled.training.privacy.executor import PrivateExecutor
 
 
-def models_of(federation: Federation, sites: Sites = None) -> Array:
-    """Models of those sites with all their buffers, shape (k, width). Raises `Unsupported` on real machines."""
+def models_of(federation: Federation, sites: Sites = None, *, outgoing: bool = False) -> Array:
+    """Models of those sites with all their buffers, shape (k, width). Raises `Unsupported` on real machines.
+
+    With `outgoing` they are as they leave the sites, which differs where a site protects what it sends.
+    """
     chosen = range(len(federation.names)) if sites is None else [int(i) for i in sites]
     seats = [_simulated(federation)[federation.names[i]].state["seat"] for i in chosen]
     executor = seats[0][0]
     index = [seat for _, seat in seats]
     if all(e is executor for e, _ in seats):
         everyone = index == list(range(executor.seats))
-        return np.asarray(executor.models(slice(None) if everyone else np.array(index)))
-    return np.concatenate([e.models(np.array([i])) for e, i in seats])
+        return np.asarray(_models(executor, slice(None) if everyone else np.array(index), outgoing))
+    return np.concatenate([_models(e, np.array([i]), outgoing) for e, i in seats])
+
+
+def _models(executor: Executor, seats: Seats, outgoing: bool) -> Array:
+    return executor.outgoing(seats) if outgoing and isinstance(executor, PrivateExecutor) else executor.models(seats)
+
+
+def privacy_of(federation: Federation) -> list[tuple[str, int, float, float]]:
+    """What each site has spent: its name, models sent, epsilon and delta; empty where nothing is protected."""
+    seats = [(site.name, *site.state["seat"]) for site in _simulated(federation)]
+    return [(name, *e.spent(seat)) for name, e, seat in seats if isinstance(e, PrivateExecutor)]
 
 
 def executors_of(federation: Federation) -> list[Executor]:

@@ -16,6 +16,7 @@ from unpooled.sites.site import Site
 from unpooled.training.evaluation import Evaluated
 from unpooled.training.executors import Choice, Executor
 from unpooled.training.executors.base import Seats
+from unpooled.training.privacy.executor import PrivateExecutor
 from unpooled.training.recipe import Recipe
 from unpooled.training.task import Task, task_of
 
@@ -45,9 +46,10 @@ class Begin(Question):
 
 @dataclass(frozen=True, kw_only=True)
 class Trained(Answer):
-    """`loss` is the mean training loss over the steps; `row` the model and `beyond` a bit, where asked for."""
+    """`loss` is the mean training loss over the steps, None under privacy; `row` the model and `beyond` a bit, where
+    asked for."""
 
-    loss: float
+    loss: float | None
     row: Array | None
     beyond: bool | None = None
 
@@ -177,16 +179,20 @@ def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping
         return None
     executor, seats = shared
     ask: Any = questions.template
+    private = isinstance(executor, PrivateExecutor)
+    if ask.send and isinstance(executor, PrivateExecutor) and executor.exhausted(seats):
+        return None  # asked one by one, each site refuses under its own name
     if "row" in questions.arrays:
         executor.load(seats, questions.arrays["row"], ask.layers)
         if ask.anchor:
             executor.anchor(seats)
-    arrays = {"loss": executor.train(seats, ask.step, ask.steps)}
+    losses = executor.train(seats, ask.step, ask.steps)
+    arrays = {} if private else {"loss": losses}
     if ask.threshold is not None:
         arrays["beyond"] = executor.distances(seats, ask.threshold_layers) > ask.threshold
     if ask.send:
         arrays["row"] = executor.rows(seats, ask.send_layers)
-    return Stacked(questions.names, Trained(loss=0.0, row=None), arrays)
+    return Stacked(questions.names, Trained(loss=None, row=None), arrays)
 
 
 @handles(Train, together=_train_all)
@@ -198,7 +204,8 @@ def train(site: Site, question: Train) -> Trained:
         executor.load(here, question.row[None], question.layers)
         if question.anchor:
             executor.anchor(here)
-    loss = float(executor.train(here, question.step, question.steps)[0])
+    trained = executor.train(here, question.step, question.steps)
+    loss = None if isinstance(executor, PrivateExecutor) else float(trained[0])
     row = executor.rows(here, question.send_layers)[0].copy() if question.send else None
     beyond = None
     if question.threshold is not None:

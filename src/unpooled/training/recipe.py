@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional
 from unpooled import errors
 from unpooled.errors import BadSetting, did_you_mean
 from unpooled.seeds import Streams
+from unpooled.training.privacy.settings import Privacy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
@@ -54,7 +55,8 @@ class Recipe:
     each step. `optimizer_state`: `reset` clears it whenever a model arrives (default), `stay` keeps it at the site,
     `travel` sends it with the model (and counts it). `buffers`: floating-point buffers `travel` with the model or
     `stay`; integer counters always stay. `proximal` is mu of FedProx: (mu / 2) |w - w_ref|^2 is added to the loss,
-    w_ref being the last aggregate that the site received (the initial model before it).
+    w_ref being the last aggregate that the site received (the initial model before it). `privacy` is what a site adds
+    so that its answers tell less.
     """
 
     module: nn.Module
@@ -67,6 +69,7 @@ class Recipe:
     executor: str
     streams: Streams
     proximal: float = 0.0
+    privacy: Privacy | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of a global step."""
@@ -92,6 +95,7 @@ class Recipe:
                 "buffers": self.buffers,
                 "seed": self.streams.root,
                 **({"proximal": self.proximal} if self.proximal else {}),
+                **({"privacy": str(self.privacy)} if self.privacy else {}),
             },
             sort_keys=True,
         )
@@ -107,6 +111,7 @@ def recipe(
     optimizer_state: StatePolicy = "reset",
     buffers: BufferPolicy = "travel",
     executor: str = "auto",
+    privacy: Privacy | None = None,
     seed: int = 0,
     **optimizer_settings: Any,
 ) -> Recipe:
@@ -125,6 +130,7 @@ def recipe(
     if optimizer_settings:
         factory = functools.partial(factory, **optimizer_settings)
     made = Recipe(module, loss_function, factory, lr, batch_size, optimizer_state, buffers, executor, Streams(seed))
+    made = replace(made, privacy=privacy)
     try:
         made.new_optimizer([torch.zeros(1, requires_grad=True)])
     except (TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 HISTORY = ("step", "model", "metric", "value", "bytes", "messages")
 """Columns of a history: local steps done, whose model, which metric, and the training traffic so far."""
+PRIVACY = ("site", "sends", "epsilon", "delta")
+"""Columns of a privacy account: models sent, and the (epsilon, delta)-differential privacy that this leaves."""
 
 
 class Result:
@@ -32,13 +35,15 @@ class Result:
         self.rows: Array | None = None
         self.aggregate_row: Array | None = None
         self.traffic: Traffic = Traffic(names)
+        self.privacy: list[tuple[str, int, float, float]] = []
 
     def add(self, step: int, measured: Measured, total_bytes: int, messages: int, *, train_loss: float) -> None:
         """One evaluation."""
         for model, values in measured.items():
             for metric, value in values.items():
                 self.history.append((step, model, metric, value, total_bytes, messages))
-        self.history.append((step, "local_mean", "train_loss", train_loss, total_bytes, messages))
+        if not math.isnan(train_loss):  # private sites keep it to themselves
+            self.history.append((step, "local_mean", "train_loss", train_loss, total_bytes, messages))
 
     def frame(self) -> pd.DataFrame:
         """One row a step, model and metric: columns `HISTORY`. `model` is aggregate, local_mean or local_min."""

@@ -14,6 +14,7 @@ from unpooled.training.executors import Choice, choose
 from unpooled.training.fitting import check_fit
 from unpooled.training.layout import Layout, layout_of, numpy_rows, row_of
 from unpooled.training.optimizer_state import full_layout
+from unpooled.training.privacy.executor import PrivateExecutor
 from unpooled.training.recipe import Recipe
 
 
@@ -89,7 +90,10 @@ class ModuleTask:
         return min(self.recipe.batch_size or self.samples(site), self.samples(site))
 
     def choose(self, sites: Sequence[Site]) -> Choice:
-        return choose(self.recipe, sites)
+        choice = choose(self.recipe, sites)
+        if self.recipe.privacy is None:
+            return choice
+        return Choice(PrivateExecutor(choice.executor, self.recipe, sites, self.recipe.privacy), choice.reason)
 
     def score(self, model: Array, data: Samples) -> Evaluated:
         return score(self.recipe, layout_of(self.recipe.module), model, data)

@@ -20,7 +20,7 @@ from unpooled.training.evaluation import metrics
 from unpooled.training.evaluator import Evaluator, summary
 from unpooled.training.exchange import Sites
 from unpooled.training.layout import layout_of
-from unpooled.training.observation import executor_chosen, executor_states, models_of, restore_executors
+from unpooled.training.observation import executor_chosen, executor_states, models_of, privacy_of, restore_executors
 from unpooled.training.protocols import Protocol
 from unpooled.training.questions import HandedOver, Rows, install
 from unpooled.training.randomness import torch_stream
@@ -109,7 +109,7 @@ class Training:
 
     def _evaluate(self, active: Sites) -> None:
         sizes = self.coordinator.facts.sizes if active is None else self.coordinator.facts.sizes[active]
-        row = self.evaluator.aggregate_row(models_of(self._trained_on, active), self.protocol, sizes)
+        row = self.evaluator.aggregate_row(models_of(self._trained_on, active, outgoing=True), self.protocol, sizes)
         aggregate = self.evaluator.model(self.federation, row)
         local = {} if self.protocol.simulation_only else self.evaluator.local(self._trained_on, active)
         cost = (self.traffic_bytes, self.traffic_messages)
@@ -122,8 +122,14 @@ class Training:
             }
 
     def _close(self, active: Sites) -> None:
+        self.result.privacy = self.privacy
         self.result.rows = np.array(models_of(self._trained_on))
         self.result.traffic = self.federation.traffic
+
+    @property
+    def privacy(self) -> list[tuple[str, int, float, float]]:
+        """What each site has spent so far: its name, models sent, epsilon and delta."""
+        return privacy_of(self._trained_on)
 
     @property
     def traffic_bytes(self) -> int:
@@ -170,7 +176,7 @@ def pooled(federation: Federation, recipe: Recipe) -> tuple[InProcess, Recipe]:
     y = np.concatenate([h.y for h in handed.values()])
     batch = recipe.batch_size
     together = None if batch is None else sum(min(batch, len(h.y)) for h in handed.values())
-    return InProcess([Site("pooled", Samples(X, y))]), replace(recipe, batch_size=together)
+    return InProcess([Site("pooled", Samples(X, y))]), replace(recipe, batch_size=together, privacy=None)
 
 
 def run(training: Training, on_progress: Callable[[Progress], None] | None = None) -> Result:

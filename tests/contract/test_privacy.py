@@ -1,0 +1,80 @@
+"""Clip and noise on every way to run: the same noise, whoever asks and however the site trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.contract.federations import (
+    BegunTogether,
+    OneByOne,
+    assert_equal_result,
+    assert_same_result,
+    sites,
+    train,
+    training,
+)
+from tests.contract.programs import quick
+from tests.contract.protocols import PROTOCOLS
+from unpooled.runs import checkpoint
+from unpooled.training.privacy import ClipAndNoise
+from unpooled.training.train import run
+
+__all__ = ["quick"]
+pytestmark = pytest.mark.usefixtures("quick")
+
+NOISY = ClipAndNoise(0.05, 0.4)
+PROTECTED = ("feddc", "feddc-slow", "feddc-coprime-fraction", "fedavg", "fedavg-fraction", "daisy-chain", "local")
+CASE: dict[str, Any] = {"batch_size": 3, "privacy": NOISY, "evaluate_every": 4}
+
+
+@pytest.mark.parametrize("protocol", PROTECTED)
+def test_vectorised_agrees_with_the_reference(protocol: str) -> None:
+    members = [4, 6, 3, 6]
+    fast, slow = (train(sites(members), PROTOCOLS[protocol], executor=e, **CASE) for e in ("vectorised", "reference"))
+    assert_same_result(fast, slow, rtol=1e-9)
+    assert fast.privacy == slow.privacy
+
+
+@pytest.mark.parametrize("federation", [OneByOne, BegunTogether])
+@pytest.mark.parametrize("protocol", PROTECTED)
+def test_joint_answers_are_those_of_one_by_one_answers(protocol: str, federation: type[OneByOne]) -> None:
+    jointly = train(sites([4, 6, 3, 6]), PROTOCOLS[protocol], executor="reference", **CASE)
+    singly = train(federation.of(sites([4, 6, 3, 6])), PROTOCOLS[protocol], executor="reference", **CASE)
+    assert_equal_result(singly, jointly)
+    assert singly.privacy == jointly.privacy
+
+
+@pytest.mark.parametrize("executor", ["reference", "vectorised"])
+@pytest.mark.parametrize("protocol", ["feddc-slow", "feddc-coprime-fraction"])
+def test_a_stopped_run_goes_on_with_the_same_noise_and_the_same_account(
+    protocol: str, executor: str, tmp_path: Path
+) -> None:
+    def begun() -> Any:
+        return training(sites([4, 6, 4]), PROTOCOLS[protocol], executor=executor, **CASE)
+
+    whole = run(begun())
+    for rounds in (1, 4):
+        first = begun()
+        for _ in range(rounds):
+            first.advance()
+        checkpoint.save(tmp_path / "state", first.state())
+        second = begun()
+        second.restore(checkpoint.load(tmp_path / "state"))
+        resumed = run(second)
+        assert_equal_result(resumed, whole)
+        assert resumed.privacy == whole.privacy
+
+
+@pytest.mark.parametrize("executor", ["reference", "vectorised"])
+@pytest.mark.parametrize("protocol", ["feddc-slow", "fedavg", "daisy-chain"])
+def test_without_noise_and_with_a_wide_clip_nothing_changes(protocol: str, executor: str) -> None:
+    case: Mapping[str, Any] = {"batch_size": 3, "executor": executor}
+    plain = train(sites([4, 6, 3]), PROTOCOLS[protocol], **case)
+    guarded = train(sites([4, 6, 3]), PROTOCOLS[protocol], privacy=ClipAndNoise(1e6, 0.0), **case)
+    np.testing.assert_allclose(guarded.rows, plain.rows, rtol=1e-12, atol=1e-12)  # type: ignore[arg-type]
+    np.testing.assert_allclose(guarded.aggregate_row, plain.aggregate_row, rtol=1e-12, atol=1e-12)  # type: ignore[arg-type]
