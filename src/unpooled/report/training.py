@@ -14,6 +14,7 @@ from unpooled.figures.words import bytes_text, count_text, metric_called, signif
 from unpooled.report import training_tables as tables
 from unpooled.report.answer import Answer, AnswerWriter, holders
 from unpooled.report.glossary import TRAINING_TERMS
+from unpooled.report.privacy import privacy_table, privacy_words
 from unpooled.report.record import Record
 from unpooled.report.section import Picture, Section, Table, render
 from unpooled.report.svg import figure_html
@@ -54,6 +55,7 @@ def training_page(record: Record, anchor: str, peers: Sequence[Record]) -> Secti
         words=words,
         parts=parts,
         facts=_facts(run, answer),
+        protection=privacy_words(run),
         pictures=_pictures(run, looks, answer, anchor, told),
         tables=_tables(run, looks, answer),
         unfinished=run.unfinished,
@@ -133,6 +135,7 @@ def _tables(run: TrainingRecord, looks: Methods, answer: AnswerWriter) -> dict[s
         "sites": tables.sites_table(run, looks, site),
         "holdings": tables.holdings_table(run, site),
         "left": tables.left_table(run, looks, site),
+        **({"privacy": protected} if (protected := privacy_table(run, looks)) else {}),
         "cells": tables.cells_table(run, looks),
     }
 

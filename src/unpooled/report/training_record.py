@@ -19,6 +19,7 @@ from unpooled.report.record import RUN_AGAIN, Record
 HISTORY = ("protocol", "seed", "step", "model", "metric", "value", "bytes", "messages")
 SITES = ("protocol", "seed", "site", "samples", "test_samples", "model", "metric", "value")
 WORDS = {"protocol", "site", "model", "metric", "kind"}
+PRIVACY = ("protocol", "seed", "site", "sends", "epsilon", "delta")
 TRAFFIC = ("protocol", "seed", "site", "kind", "up_messages", "up_bytes", "down_messages", "down_bytes")
 
 
@@ -80,9 +81,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Privacy:
-    """Whether sites kept a ledger, and the last hash of each."""
+    """Whether sites kept a ledger, the last hash of each, and what they added so that their answers tell less."""
 
     ledger: bool = False
+    settings: dict[str, Any] | None = None
     heads: dict[str, str] = field(default_factory=dict)
 
 
@@ -147,6 +149,13 @@ class TrainingRecord:
     def traffic(self) -> pd.DataFrame:
         """Messages and bytes at the door, columns `TRAFFIC`."""
         return self._finished("traffic", TRAFFIC)
+
+    @cached_property
+    def privacy(self) -> pd.DataFrame:
+        """What each site has spent, columns `PRIVACY`; empty where nothing was protected."""
+        if self.result.privacy.settings is None:
+            return pd.DataFrame(columns=list(PRIVACY))
+        return self._finished("privacy", PRIVACY)
 
     def _finished(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
         frame, path = self.record.frame(name, columns), self.record.folder / f"{name}.parquet"

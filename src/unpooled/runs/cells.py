@@ -9,7 +9,7 @@ from typing import Any
 from unpooled.runs.config import Config
 from unpooled.runs.files import read_json
 from unpooled.runs.identity import slug
-from unpooled.runs.resolve import model_of, protocols_of
+from unpooled.runs.resolve import model_of, privacy_of, protocols_of
 from unpooled.runs.sources import Source, open_source
 from unpooled.seeds import Streams
 from unpooled.sites.ledger import Ledger
@@ -68,6 +68,7 @@ def recipe_of(config: Config, source: Source, seed: int) -> Recipe:
         optimizer_state=settings.optimizer_state,
         buffers=settings.buffers,
         executor=settings.executor,
+        privacy=privacy_of(config),
         seed=seed,
         **settings.optimizer_settings,
     )

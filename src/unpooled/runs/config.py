@@ -88,6 +88,7 @@ class TrainingSettings:
 class Config:
     """One run: every protocol with every seed on the same kind of data and model.
 
+    `privacy` is a table such as { kind = "clip_and_noise", clip = 2.0, noise = 0.5 } (`unpooled.training.privacy`).
     `headline` is the label of the protocol that the report speaks of first; without it, the one with the best mean.
     """
 
@@ -99,6 +100,7 @@ class Config:
     seeds: tuple[int, ...] = (0,)
     family: str = "training"
     ledger: bool = False
+    privacy: dict[str, Any] | None = None
     headline: str | None = None
 
     def __post_init__(self) -> None:

@@ -18,21 +18,23 @@ from unpooled.runs import cells
 from unpooled.runs.config import Config, load, resolved
 from unpooled.runs.files import read_json, write_bytes, write_json
 from unpooled.runs.identity import identity
-from unpooled.runs.resolve import protocols_of
+from unpooled.runs.resolve import privacy_of, protocols_of, settings_of
 from unpooled.sites.questions import KINDS
 from unpooled.sites.traffic import COLUMNS
-from unpooled.training.result import HISTORY
+from unpooled.training.result import HISTORY, PRIVACY
 
 TABLES = {
     "history": ["protocol", "seed", *HISTORY],
     "sites": ["protocol", "seed", "site", "samples", "test_samples", "model", "metric", "value"],
     "traffic": ["protocol", "seed", "site", "kind", *COLUMNS],
+    "privacy": ["protocol", "seed", *PRIVACY],
 }
 """The Parquet tables of a record and their columns.
 
 `bytes` and `messages` of `history` are the price of training so far: the questions begin, train and rows, both ways,
 over all sites, up to the look at the models that the row is about, so without the exchange that follows it. What
-preparing the data (statistics) and measuring (evaluate) cost is in `traffic`, by site and kind.
+preparing the data (statistics) and measuring (evaluate) cost is in `traffic`, by site and kind. `privacy` is empty
+unless sites added noise.
 """
 
 
@@ -55,7 +57,7 @@ def begin(folder: Path, config: Config, facts: dict[str, Any]) -> None:
         "main_metric": "accuracy" if facts["data"]["task"] == "classification" else "rmse",
         "questions": {kind: KINDS[kind].tells for kind in sorted(KINDS)},
         "cells": [],
-        "privacy": {"ledger": config.ledger, "heads": {}},
+        "privacy": {"ledger": config.ledger, "heads": {}, "settings": settings_told(config)},
         **facts,
     }
     write_json(folder / "result.json", result)
@@ -72,6 +74,7 @@ def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[s
         key = [cell["protocol"], cell["seed"]]
         rows["history"] += [[*key, *r] for r in cell["history"]]
         rows["traffic"] += [[*key, *r] for r in cell["traffic"]]
+        rows["privacy"] += [[*key, *r] for r in cell.get("privacy", [])]
         for site, model, metric, value in cell["sites"]:
             samples, tests = sizes.get(site, (0, 0))
             rows["sites"].append([*key, site, samples, central or tests, model, metric, value])
@@ -123,6 +126,12 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": 1,
     }
+
+
+def settings_told(config: Config) -> dict[str, Any] | None:
+    """What sites added so that their answers tell less, as plain settings."""
+    privacy = privacy_of(config)
+    return None if privacy is None else settings_of(privacy, privacy.kind)
 
 
 def _protocol(protocol: Any) -> dict[str, Any]:

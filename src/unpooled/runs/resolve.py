@@ -11,6 +11,7 @@ from unpooled.errors import BadSetting, did_you_mean
 from unpooled.runs.config import Config, with_source
 from unpooled.runs.tables import choose, known_keys
 from unpooled.training.models import MODELS, ModelSettings
+from unpooled.training.privacy import PRIVACY, Privacy
 from unpooled.training.protocols import PROTOCOLS, Protocol
 from unpooled.training.recipe import OPTIMIZERS
 
@@ -25,6 +26,7 @@ def resolve(config: Config) -> Config:
         with_source(config),
         model=settings_of(model_of(config), config.model["kind"]),
         protocols=tuple(settings_of(p, type(p).__name__) for p in protocols_of(config)),
+        privacy=settings_of(privacy, privacy.kind) if (privacy := privacy_of(config)) else None,
     )
 
 
@@ -44,6 +46,11 @@ def protocols_of(config: Config) -> list[Protocol]:
 def model_of(config: Config) -> ModelSettings:
     """The config's model, not built yet."""
     return choose("[model]", config.model, MODELS)
+
+
+def privacy_of(config: Config) -> Privacy | None:
+    """What the config's sites add so that their answers tell less."""
+    return None if config.privacy is None else choose("[privacy]", config.privacy, PRIVACY)
 
 
 def optimizer_settings_exist(config: Config) -> None:
@@ -68,8 +75,10 @@ def settings_of(thing: Any, kind: str, *, only_changed: bool = False) -> dict[st
 
 
 def changed_tables(config: Config) -> Mapping[str, Any]:
-    """Model and protocols by the settings that differ from their defaults."""
+    """Model, protocols and privacy by the settings that differ from their defaults."""
+    privacy = privacy_of(config)
     return {
+        **({"privacy": settings_of(privacy, privacy.kind, only_changed=True)} if privacy else {}),
         "model": settings_of(model_of(config), config.model["kind"], only_changed=True),
         "protocols": [settings_of(p, type(p).__name__, only_changed=True) for p in protocols_of(config)],
     }

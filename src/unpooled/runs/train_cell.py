@@ -104,7 +104,8 @@ def _train(work: _Work, training: Training, saved: Path, report: Report, stop: S
 def _write_outcome(work: _Work, status: str, error: str | None) -> None:
     """Models first, then the file that says that this cell has ended."""
     cell, training = work.cell, work.training
-    found: dict[str, Any] = {"executor": "", "executor_reason": "", "history": [], "sites": [], "traffic": []}
+    found: dict[str, Any] = {"executor": "", "executor_reason": ""}
+    found |= {"history": [], "sites": [], "traffic": [], "privacy": []}
     heads: dict[str, str] = {}
     if training is not None:
         result = training.result
@@ -120,6 +121,7 @@ def _write_outcome(work: _Work, status: str, error: str | None) -> None:
             "history": [list(row) for row in result.history],
             "sites": result.sites().values.tolist(),
             "traffic": training.federation.traffic.frame().values.tolist(),
+            "privacy": [list(row) for row in training.privacy],
         }
     write_json(
         outcome_path(work.folder, cell),

@@ -216,8 +216,8 @@ def test_a_diverging_site_says_so_itself_without_telling_the_loss() -> None:
         (1e100, 1e120, 1, "model at site 'a' has a number that is not finite"),
     ):
         members = [Site("a", samples([[x]], [0.5])), Site("b", samples([[1.0]], [0.5]))]
+        case: dict[str, Any] = {"model": model, "loss": "mse", "test": members[1].train}
         with pytest.raises(Diverged, match=told):
-            case: dict[str, Any] = {"model": model, "loss": "mse", "test": members[1].train}
             train(InProcess.of(members), FedAvg(period), privacy=privacy, lr=lr, **case)
 
 
