@@ -33,6 +33,18 @@ if TYPE_CHECKING:
     from unpooled.training.protocols import FedProx as FedProx
     from unpooled.training.protocols import Local as Local
     from unpooled.training.protocols import Pooled as Pooled
+    from unpooled.training.streams import Disjunction as Disjunction
+    from unpooled.training.streams import HiddenVariables as HiddenVariables
+    from unpooled.training.streams import HingeSGD as HingeSGD
+    from unpooled.training.streams import LogisticSGD as LogisticSGD
+    from unpooled.training.streams import PassiveAggressive as PassiveAggressive
+    from unpooled.training.streams import Perceptron as Perceptron
+    from unpooled.training.streams import Serial as Serial
+    from unpooled.training.streams import SubsetAveraging as SubsetAveraging
+    from unpooled.training.streams import TableStream as TableStream
+    from unpooled.training.streams import compare_streams as compare_streams
+    from unpooled.training.streams import read_table as read_table
+    from unpooled.training.streams import stream as stream
 
 # Names are fetched when first used, so that what needs no torch does not wait for it.
 _HOME = {
@@ -55,6 +67,23 @@ _HOME = {
     "FedProx": "training.protocols",
     "Local": "training.protocols",
     "Pooled": "training.protocols",
+    **dict.fromkeys(
+        (
+            "Disjunction",
+            "HiddenVariables",
+            "HingeSGD",
+            "LogisticSGD",
+            "PassiveAggressive",
+            "Perceptron",
+            "Serial",
+            "SubsetAveraging",
+            "TableStream",
+            "compare_streams",
+            "read_table",
+            "stream",
+        ),
+        "training.streams",
+    ),
 }
 __all__ = ["__version__", *sorted(_HOME)]
 
