@@ -8,6 +8,7 @@ exchanges, door and traffic are those of all training; only the executor differs
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -64,7 +65,12 @@ class Prequential:
         install(list(self.federation), task)
         steps = self.flow.size.rounds
         self.coordinator = Coordinator(
-            self.federation, task, protocol.exchange(), steps=steps, look_every=max(1, steps // TELL_EVERY)
+            self.federation,
+            task,
+            protocol.exchange(),
+            steps=steps,
+            look_every=max(1, steps // TELL_EVERY),
+            anchored=protocol.anchored,
         )
         self.sent, self.received = np.zeros(steps, dtype=np.int64), np.zeros(steps, dtype=np.int64)
         self.final = 0
@@ -106,7 +112,7 @@ class Prequential:
         """An exchange that is due only because the run ends makes the output: not part of the protocol's transfers."""
         self.executor.watch()
         facts = self.coordinator.facts
-        longer = type(facts)(**{**vars(facts), "steps": facts.steps + 1})
+        longer = replace(facts, steps=facts.steps + 1)
         if self.protocol.exchange().pulls(last, longer) is None:
             self.final = int(self.sent[last] + self.received[last])
             self.sent[last] = self.received[last] = 0

@@ -14,7 +14,7 @@ from unpooled.sites.site import Site, samples
 from unpooled.sites.transports.in_process import InProcess
 from unpooled.training.coordinator import Coordinator
 from unpooled.training.observation import models_of
-from unpooled.training.protocols import DaisyChain, FedAvg, FedDC, FedProx, Local, Pooled, Protocol
+from unpooled.training.protocols import DaisyChain, DynamicAveraging, FedAvg, FedDC, FedProx, Local, Pooled, Protocol
 from unpooled.training.questions import install
 from unpooled.training.streams import (
     Disjunction,
@@ -149,6 +149,27 @@ def test_a_stopped_run_goes_on_to_the_same_end() -> None:
         second.advance()
     assert (second.result().models == expected).all()
     assert (second.result().losses == run(FedAvg(10)).losses).all()
+
+
+def test_dynamic_averaging_without_tolerance_is_periodic_and_with_endless_tolerance_local() -> None:
+    """Notes, section 9, item 2. Only where nobody moved in a whole period does dynamic averaging save its transfers."""
+    for period in (1, 4):
+        eager, periodic = run(DynamicAveraging(0.0, period)), run(FedAvg(period))
+        np.testing.assert_allclose(eager.losses, periodic.losses, rtol=1e-9, atol=1e-12)
+        moved = (periodic.losses.reshape(-1, period * M) > 0).any(axis=1)
+        assert eager.transfers == 2 * M * moved.sum() > 0
+    never = run(DynamicAveraging(1e12))
+    assert (never.losses == run(Local()).losses).all()
+    assert never.transfers == 0
+
+
+def test_transfers_are_those_that_the_coordinator_counts() -> None:
+    for protocol in (FedAvg(7), FedDC(2, 6), DynamicAveraging(0.02, 2), FedAvg(10, fraction=0.4)):
+        prequential = Prequential(SOURCE, LEARNER, protocol, learners=M, rounds=T, seed=2)
+        while not prequential.done:
+            prequential.advance()
+        result = prequential.result()
+        assert result.transfers + result.final == prequential.coordinator.transfers > 0
 
 
 @pytest.mark.parametrize(("reduction", "serial_rate"), [("mean", 0.1), ("sum", 0.1 / M)])
