@@ -37,15 +37,24 @@ fix: .venv/.installed-dev  ## format the code and apply lint's safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.installed-dev benchmarks/.venv-pfl/bin/python  ## every script in benchmarks/, against its rivals
-	@status=0; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || status=1; done; \
+RIVALS := pfl fedlab flower
+BENCHES := rounds protocols memory combine robustness
+BENCH :=
+
+# Each script leaves its table in runs/bench/ and continues from there; all over again: make bench BENCH=--fresh
+bench: .venv/.installed-dev $(RIVALS:%=benchmarks/.venv-%/.installed)  ## the scripts in benchmarks/, against rivals
+	@status=0; for name in $(BENCHES); do \
+	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py $(BENCH) || status=1; \
+	done; \
+	echo "The tables are in runs/bench/; $(BIN)/python benchmarks/readme_tables.py writes them into benchmarks/README.md"; \
 	exit $$status
 
-# pfl wants an older `packaging` than our tools, so it gets an environment of its own; without it the scripts say so.
-benchmarks/.venv-pfl/bin/python: benchmarks/requirements-pfl.txt | .venv/.installed
-	$(BIN)/python -m venv benchmarks/.venv-pfl
-	$@ -m pip install --disable-pip-version-check --quiet -r $< || echo "pfl could not be installed: not measured."
-	@touch $@
+# The rivals' needs clash with ours and with each other's; where one cannot be installed, the scripts say so and go on.
+benchmarks/.venv-%/.installed: benchmarks/requirements-%.txt | .venv/.installed
+	@echo "Installing $* into benchmarks/.venv-$*"
+	@$(BIN)/python -m venv --clear --without-pip benchmarks/.venv-$* && \
+	$(BIN)/python -m pip --disable-pip-version-check --python benchmarks/.venv-$*/bin/python install --quiet -r $< && \
+	touch $@ || echo "$* could not be installed: it is not measured."
 
 docs: .venv/.installed-dev  ## the documentation as a site that needs no network: .site/index.html
 	$(BIN)/mkdocs build --quiet

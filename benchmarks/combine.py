@@ -1,6 +1,6 @@
 """Milliseconds for one combined model: combiners against their plain forms and the published Radon code.
 
-    python benchmarks/combine.py [--repeats 5]
+    python benchmarks/combine.py [--repeats 5] [--fresh]
 
 The plain forms are those of `unpooled.combine.reference`; the published Radon code fixes the first coefficient
 (lambda_1 = 1) and solves one group after another by least squares. Both sides must give the same row (to 1e-6).
@@ -9,13 +9,16 @@ Medians of paired runs.
 
 from __future__ import annotations
 
-import argparse
+import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
+from record import Record, load, options, table
 
 from unpooled.combine import Array, Bulyan, Krum, TrimmedMean, geometric_median, radon_point, reference
+
+AGREE = 1e-6
 
 
 def first_coefficient_one(points: Array) -> Array:
@@ -30,17 +33,15 @@ def one_by_one(form: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return lambda groups: np.stack([form(group) for group in groups])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
+def works() -> list[tuple[str, Array, Callable[[Array], Array], str, Callable[[Array], Array]]]:
+    """Name, models, our form, the rival's name and its form."""
     rng = np.random.default_rng(0)
 
     def normal(*shape: int) -> Array:
         return rng.normal(size=shape)
 
     svd, published = one_by_one(reference.radon_point), one_by_one(first_coefficient_one)
-    works: list[tuple[str, Array, Callable[[Array], Array], str, Callable[[Array], Array]]] = [
+    return [
         ("radon, 441 groups, P = 8", normal(441, 10, 8), radon_point, "SVD", svd),
         ("radon, 441 groups, P = 8", normal(441, 10, 8), radon_point, "lambda_1 = 1", published),
         ("radon, 21 groups, P = 19", normal(21, 21, 19), radon_point, "lambda_1 = 1", published),
@@ -62,13 +63,38 @@ def main() -> None:
             lambda r: reference.weiszfeld(r, 1000),
         ),
     ]
-    print(f"{'work':<30}{'ms':>10}{'rival':>18}{'ms':>10}{'ratio':>8}")
-    for name, rows, ours, rival, plain in works:
-        assert np.allclose(ours(rows), plain(rows), atol=1e-6), name
-        times = np.array([[_seconds(form, rows) for form in (ours, plain)] for _ in range(repeats)])
+
+
+def main() -> int:
+    """Exit status 1 when two forms disagree."""
+    parser = options(__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    chosen = parser.parse_args()
+    record = Record(__file__, ("work", "rival"), seed=0, fresh=chosen.fresh, folder=chosen.out)
+    print(f"load {load()}; {chosen.repeats} turns each")
+    for name, rows, ours, rival, plain in works():
+        if record.of(work=name, rival=rival):
+            continue
+        difference = float(np.abs(ours(rows) - plain(rows)).max())
+        times = np.array([[_seconds(form, rows) for form in (ours, plain)] for _ in range(chosen.repeats)])
         mine, other = 1000 * np.median(times, axis=0)
-        ratio = np.median(times[:, 1] / times[:, 0])
-        print(f"{name:<30}{mine:>10.3f}{rival:>18}{other:>10.3f}{ratio:>7.1f}x")
+        found = {"ms": mine, "rival_ms": other, "ratio": np.median(times[:, 1] / times[:, 0])}
+        record.add([{"work": name, "rival": rival, **found, "difference": difference}])
+        print(f"{name} against {rival}: {found['ratio']:.1f} x", flush=True)
+    columns = {
+        "work": "{work}",
+        "ms": "{ms:.3f}",
+        "rival": "{rival}",
+        "ms of the rival": "{rival_ms:.3f}",
+        "ratio": "{ratio:.1f} x",
+    }
+    text = table(columns, record.rows)
+    print(f"\n{text}\n")
+    record.write(text)
+    wrong = [row for row in record.rows if not row["difference"] <= AGREE]
+    for row in wrong:
+        print(f"FAILED: {row['work']} and {row['rival']} differ by {row['difference']:.1e}")
+    return 1 if wrong else 0
 
 
 def _seconds(form: Callable[[Array], Array], rows: Array) -> float:
@@ -78,4 +104,4 @@ def _seconds(form: Callable[[Array], Array], rows: Array) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """AUC of combined logistic models when some are replaced by an attacker's, for every combiner.
 
-    python benchmarks/robustness.py [--groupings 15]
+    python benchmarks/robustness.py [--groupings 15] [--fresh]
 
 The workload of the 2024 robustness experiments (WAFL workshop, ECML-PKDD 2024) on made data: 441 = 21^2 logistic models
 of 18 features and an intercept, 100 examples each. Collusion: the first k models become -10 times the first one.
@@ -10,10 +10,10 @@ groupings, and the share of groupings that keep the AUC to 0.01. The mean of the
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 
 import numpy as np
+from record import Record, Row, options, table
 from sklearn.metrics import roc_auc_score
 
 from unpooled.combine import COMBINERS, Array, Combine, NormClippedMean, Radon, TrimmedMean
@@ -26,8 +26,8 @@ FIXED: Mapping[str, Combine] = {
     "mean": COMBINERS["mean"],
     "unit vectors": NormClippedMean(bound=1e-9, centre="zero"),
     "norm clipped": COMBINERS["norm_clipped_mean"],
-    "coord. median": COMBINERS["coordinate_median"],
-    "geo. median": COMBINERS["geometric_median"],
+    "coordinate median": COMBINERS["coordinate_median"],
+    "geometric median": COMBINERS["geometric_median"],
     "trimmed 10 %": TrimmedMean(0.1),
     "krum": COMBINERS["krum"],
     "multi-Krum": COMBINERS["multi_krum"],
@@ -74,35 +74,45 @@ def garbage(models: Array, corrupt: int) -> Array:
 ATTACKS = {"collusion": collusion, "garbage": garbage}
 
 
-def table(attack: str, groupings: int) -> dict[int, dict[str, float]]:
-    """AUC by number of corrupt models and combiner; "radon" is a median, "radon keeps" a share of groupings."""
-    models, inputs, labels = local_models()
+def one_row(attack: str, corrupt: int, groupings: int, models: Array, inputs: Array, labels: Array) -> Row:
+    """AUC by combiner; "radon" is a median, "radon keeps" a share of groupings."""
 
     def auc(row: Array) -> float:
         return float(roc_auc_score(labels, inputs @ row))
 
     clean = auc(FIXED["mean"](models))
-    out = {}
-    for corrupt in CORRUPT:
-        rows = ATTACKS[attack](models, corrupt)
-        found = {name: auc(combine(rows)) for name, combine in FIXED.items()}
-        radon = np.array([auc(Radon(seed=seed)(rows)) for seed in range(groupings)])
-        out[corrupt] = found | {"radon": float(np.median(radon)), "radon keeps": float((radon > clean - KEEPS).mean())}
-    return out
+    rows = ATTACKS[attack](models, corrupt)
+    found = {name: auc(combine(rows)) for name, combine in FIXED.items()}
+    radon = np.array([auc(Radon(seed=seed)(rows)) for seed in range(groupings)])
+    found |= {"radon": float(np.median(radon)), "radon keeps": float((radon > clean - KEEPS).mean())}
+    return {"attack": attack, "corrupt": corrupt, "groupings": groupings, **found}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """One table an attack."""
+    parser = options(__doc__)
     parser.add_argument("--groupings", type=int, default=15)
-    groupings = parser.parse_args().groupings
+    chosen = parser.parse_args()
+    record = Record(__file__, ("attack", "corrupt", "groupings"), seed=0, fresh=chosen.fresh, folder=chosen.out)
+    todo = [
+        (attack, corrupt)
+        for attack in ATTACKS
+        for corrupt in CORRUPT
+        if not record.of(attack=attack, corrupt=corrupt, groupings=chosen.groupings)
+    ]
+    models = local_models() if todo else None
+    for attack, corrupt in todo:
+        print(f"{attack}, {corrupt} of {MODELS} models corrupt", flush=True)
+        assert models is not None
+        record.add([one_row(attack, corrupt, chosen.groupings, *models)])
+    columns = {"corrupt": "{corrupt} ({share:.1%})", **{n: f"{{{n}:.3f}}" for n in [*FIXED, "radon", "radon keeps"]}}
+    parts = []
     for attack in ATTACKS:
-        found = table(attack, groupings)
-        names = list(found[0])
-        print(f"\n{attack}: AUC of {MODELS} models of {FEATURES + 1} parameters")
-        print("corrupt       " + " ".join(f"{n:>13}" for n in names))
-        for corrupt, aucs in found.items():
-            share = f"{corrupt:>4} ({corrupt / MODELS:5.1%})"
-            print(f"{share:<14}" + " ".join(f"{aucs[n]:>13.3f}" for n in names))
+        rows = [{**r, "share": r["corrupt"] / MODELS} for r in record.of(attack=attack, groupings=chosen.groupings)]
+        parts.append(f"**{attack}**: AUC of {MODELS} models of {FEATURES + 1} parameters\n\n{table(columns, rows)}")
+    text = "\n\n".join(parts)
+    print(f"\n{text}\n")
+    record.write(text)
 
 
 if __name__ == "__main__":

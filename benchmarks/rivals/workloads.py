@@ -112,6 +112,7 @@ WORKLOADS = {
     w.key: w
     for w in (
         Workload("a", "100 sites x 10 digits, MLP 64-64-10", equal_sites(100, 10), mlp, 200, 20, bar=40),
+        Workload("a10", "the same, 10 local steps a round", equal_sites(100, 10), mlp, 40, 5, local_steps=10),
         Workload("b", "441 sites x 2 digits, logistic", equal_sites(441, 2), logistic, 200, 6, bar=150),
         Workload("c", "20 sites x 64 images 28x28, CNN", random_images(20, 64), cnn, 4, 3, bar=0.85),
         Workload("d", "100 sites of Zipf sizes (1 to 269), MLP", zipf_sites(100, 1400), mlp, 100, 20),
