@@ -25,7 +25,17 @@ from rivals.process import RIVALS, Missing, Rival, installed
 from rivals.workloads import WORKLOADS, Arrays, Workload
 
 from unpooled.errors import Unsupported
-from unpooled.training.protocols import PROTOCOLS, DaisyChain, FedAvg, FedDC, FedProx, Local, Pooled, Protocol
+from unpooled.training.protocols import (
+    PROTOCOLS,
+    DaisyChain,
+    DynamicAveraging,
+    FedAvg,
+    FedDC,
+    FedProx,
+    Local,
+    Pooled,
+    Protocol,
+)
 
 BAR = 40.0
 """How many times as many rounds per second as the best of pfl, FedLab and Flower we set out to do."""
@@ -35,6 +45,7 @@ EXAMPLES: Mapping[str, Callable[[int], Protocol]] = {
     "FedDC": lambda steps: FedDC(steps, 10 * steps),
     "FedAvg": FedAvg,
     "FedProx": FedProx,
+    "DynamicAveraging": lambda steps: DynamicAveraging(0.003 * steps, steps),
     "DaisyChain": DaisyChain,
     "Local": lambda steps: Local(),
     "Pooled": lambda steps: Pooled(),
