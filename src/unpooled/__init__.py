@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unpooled.sites.site import Site as Site
     from unpooled.sites.splitting import split as split
     from unpooled.sites.splitting import train_test as train_test
+    from unpooled.training.privacy import DPSGD as DPSGD
     from unpooled.training.privacy import ClipAndNoise as ClipAndNoise
     from unpooled.training.protocols import DaisyChain as DaisyChain
     from unpooled.training.protocols import DynamicAveraging as DynamicAveraging
@@ -60,6 +61,7 @@ _HOME = {
     "train_test": "sites.splitting",
     "describe_sites": "sites.description",
     "ClipAndNoise": "training.privacy",
+    "DPSGD": "training.privacy",
     "DaisyChain": "training.protocols",
     "FedAvg": "training.protocols",
     "FedDC": "training.protocols",

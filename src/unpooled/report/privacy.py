@@ -9,6 +9,9 @@ from unpooled.figures.words import count_text, significant
 from unpooled.report.section import Cell, Table
 from unpooled.report.training_record import TrainingRecord
 
+KINDS = {"clip_and_noise": "clip and noise", "dp_sgd": "DP-SGD"}
+"""What a record's settings of privacy are called."""
+
 
 def privacy_table(run: TrainingRecord, methods: Methods) -> Table | None:
     """Models sent and epsilon by method: the worst site, mean over seeds. None where nothing was protected."""
@@ -33,7 +36,8 @@ def privacy_words(run: TrainingRecord) -> str:
     settings = run.result.privacy.settings
     if settings is None:
         return ""
-    added = str(settings.get("kind", "")).replace("_", " ")
+    kind = str(settings.get("kind", ""))
+    added = KINDS.get(kind, kind)
     values = {name: value for name, value in settings.items() if name != "kind" and value is not None}
     told = ", ".join(f"{name} {_plain(value)}" for name, value in values.items())
     return (

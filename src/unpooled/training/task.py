@@ -14,7 +14,7 @@ from unpooled.training.executors import Choice, choose
 from unpooled.training.fitting import check_fit
 from unpooled.training.layout import Layout, layout_of, numpy_rows, row_of
 from unpooled.training.optimizer_state import full_layout
-from unpooled.training.privacy.executor import PrivateExecutor
+from unpooled.training.privacy.choice import choose_private
 from unpooled.training.recipe import Recipe
 
 
@@ -90,10 +90,9 @@ class ModuleTask:
         return min(self.recipe.batch_size or self.samples(site), self.samples(site))
 
     def choose(self, sites: Sequence[Site]) -> Choice:
-        choice = choose(self.recipe, sites)
-        if self.recipe.privacy is None:
-            return choice
-        return Choice(PrivateExecutor(choice.executor, self.recipe, sites, self.recipe.privacy), choice.reason)
+        if self.recipe.privacy is not None:
+            return choose_private(self.recipe, sites, self.recipe.privacy)
+        return choose(self.recipe, sites)
 
     def score(self, model: Array, data: Samples) -> Evaluated:
         return score(self.recipe, layout_of(self.recipe.module), model, data)

@@ -211,9 +211,9 @@ def test_a_diverging_site_says_so_itself_without_telling_the_loss() -> None:
     """Squared errors that overflow at once, and a step that does."""
     model, privacy = lambda: nn.Linear(1, 1).double(), ClipAndNoise(1.0, 1.0)
     for x, lr, period, told in (
-        (1e160, 1.0, 1, "training loss at site 'a' is no finite number in local step 1"),
-        (1e160, 1.0, 11, "training loss at site 'a' is no finite number in local steps 1 to 11"),
-        (1e100, 1e120, 1, "model at site 'a' has a number that is not finite"),
+        (1e160, 1.0, 1, "training loss at site 'a' is not finite in local step 1:"),
+        (1e160, 1.0, 11, "training loss at site 'a' is not finite in local steps 1 to 11:"),
+        (1e100, 1e120, 1, "model at site 'a' is not finite: lower lr"),
     ):
         members = [Site("a", samples([[x]], [0.5])), Site("b", samples([[1.0]], [0.5]))]
         case: dict[str, Any] = {"model": model, "loss": "mse", "test": members[1].train}

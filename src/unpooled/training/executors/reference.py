@@ -24,7 +24,7 @@ from unpooled.training.recipe import Recipe
 
 
 @dataclass(eq=False)
-class _Bench:
+class Bench:
     """One site's place of work."""
 
     site: str
@@ -50,7 +50,7 @@ class ReferenceExecutor:
             self._state_names = state_names(recipe, self.layout.dtype)
         self._benches = [self._bench(site) for site in sites]
 
-    def _bench(self, site: Site) -> _Bench:
+    def _bench(self, site: Site) -> Bench:
         data = site.require_train()
         module = copy.deepcopy(self.recipe.module).train()
         parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
@@ -59,7 +59,7 @@ class ReferenceExecutor:
         X = X.to(self.layout.dtype) if X.dtype.is_floating_point else X
         y = y.to(self.layout.dtype) if y.dtype.is_floating_point else y
         anchor = row_of(module, self.layout) if self.recipe.proximal else None
-        return _Bench(site.name, X, y, batches, module, self.recipe.new_optimizer(parameters), parameters, anchor)
+        return Bench(site.name, X, y, batches, module, self.recipe.new_optimizer(parameters), parameters, anchor)
 
     def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:
         model_layers = set(self.layout.model_layers)
@@ -86,7 +86,7 @@ class ReferenceExecutor:
     def distances(self, seats: Seats, layers: Layers = None) -> Array:
         return np.array([self._distance(self._benches[i], layers) for i in positions(seats, len(self._benches))])
 
-    def _distance(self, bench: _Bench, layers: Layers) -> float:
+    def _distance(self, bench: Bench, layers: Layers) -> float:
         if bench.anchor is None:
             raise SiteFailed("it was asked how far its model has moved before it was given a common model.")
         away = (row_of(bench.module, self.layout) - bench.anchor).double()
@@ -102,7 +102,7 @@ class ReferenceExecutor:
             losses.append(total / max(steps, 1))
         return np.array(losses, dtype=np.float64)
 
-    def _step(self, bench: _Bench, step: int) -> float:
+    def _step(self, bench: Bench, step: int) -> float:
         rate = self.recipe.rate(step)
         for group in bench.optimizer.param_groups:
             group["lr"] = rate
@@ -144,7 +144,7 @@ class ReferenceExecutor:
         rows = [row_of(self._benches[i].module, whole) for i in positions(seats, len(self._benches))]
         return numpy_rows(torch.stack(rows))
 
-    def _row(self, bench: _Bench) -> Tensor:
+    def _row(self, bench: Bench) -> Tensor:
         row = row_of(bench.module, self.layout)
         if self._state_names is None:
             return row

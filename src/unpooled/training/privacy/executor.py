@@ -1,59 +1,50 @@
-"""An executor that keeps a site's secrets: what leaves through it is clipped, noised and put to the site's account.
+"""What stands before a site's own executor where privacy is asked for: it counts what leaves, and keeps the rest back.
 
-It stands in for the site's own executor, so that questions asked one by one and all at once pass the same few lines,
-and the door counts, and the ledger hashes, what was really sent.
+Questions asked one by one and all at once pass the same few lines here, and what the door counts and the ledger hashes
+is what was really sent.
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from unpooled.combine import Array
-from unpooled.errors import Diverged, Refused, Unsupported
+from unpooled.errors import Diverged, Unsupported
 from unpooled.sites.site import Site
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Executor, Seats, positions
-from unpooled.training.layout import Layout, numpy_rows, row_of
-from unpooled.training.privacy.accountant import answers_within, epsilon
-from unpooled.training.privacy.noise import clipped, gaussian
-from unpooled.training.privacy.settings import Privacy
-from unpooled.training.recipe import Recipe
+from unpooled.training.privacy.account import Account
 
 
-class PrivateExecutor:
-    """`inner` trains for `sites`; each has sent `sends` models so far, counted from the start of the run.
+class PrivateExecutor(abc.ABC):
+    """`inner` trains for `sites`, and `account` has what they have spent since the start of the run."""
 
-    The noise is drawn from the streams of the run, which makes a simulation repeatable; a site that has to keep a
-    secret from the coordinator puts `Streams` of its own into `state["noise"]`. Raises `Unsupported` for recipes that
-    send more than parameters.
-    """
-
-    def __init__(self, inner: Executor, recipe: Recipe, sites: Sequence[Site], setting: Privacy) -> None:
-        _refuse_more_than_parameters(recipe, inner.layout)
-        self.inner, self.setting, self._sites = inner, setting, sites
+    def __init__(self, inner: Executor, sites: Sequence[Site], account: Account) -> None:
+        self.inner, self.account, self._sites = inner, account, sites
         self.name, self.layout, self.seats = inner.name, inner.layout, inner.seats
-        self._streams = [site.state.get("noise", recipe.streams) for site in sites]
-        start = numpy_rows(row_of(recipe.module, self.layout))
-        self._received: Array = np.broadcast_to(start, (self.seats, len(start)))
-        self._each = setting.rdp_of_sending()
-        self._allowed = 2**31 if setting.budget is None else answers_within(setting.budget, self._each, setting.delta)
-        self._epsilons: dict[int, float] = {}
-        self.sends = np.zeros(self.seats, dtype=np.int64)
-        self._just_sent = np.zeros(self.seats, dtype=bool)
+
+    @abc.abstractmethod
+    def charges(self, seats: Seats, steps: int) -> Array:
+        """The noisy answers that models sent after `steps` more local steps would rest on."""
+
+    @abc.abstractmethod
+    def rows(self, seats: Seats, layers: Layers = None) -> Array:
+        """Models as they may leave, put to the account. Raises `Refused` where that would exceed a site's budget."""
+
+    @abc.abstractmethod
+    def outgoing(self, seats: Seats) -> Array:
+        """For the evaluation of a simulation: the models as they were just sent, or would be if they were sent now."""
+
+    def exhausted(self, seats: Seats, steps: int) -> bool:
+        """Whether one of these sites may not send a model after `steps` more local steps."""
+        return self.account.beyond(seats, self.charges(seats, steps))
 
     def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:
-        """Continue from `rows`, and remember them: the next change is measured from there."""
-        if isinstance(seats, slice) and layers is None:
-            shared = rows.strides[0] == 0
-            self._received = np.broadcast_to(rows[0].copy(), rows.shape) if shared else np.array(rows)
-        else:
-            if not self._received.flags.writeable:
-                self._received = np.array(self._received)
-            self._received[np.ix_(positions(seats, self.seats), self._columns(layers))] = rows
-        self._just_sent[seats] = False
+        """Continue from `rows`."""
         self.inner.load(seats, rows, layers)
 
     def anchor(self, seats: Seats) -> None:
@@ -70,106 +61,25 @@ class PrivateExecutor:
     def train(self, seats: Seats, step: int, steps: int) -> Array:
         """Local steps; raises `Diverged` here, because the losses must not leave the site."""
         losses = self.inner.train(seats, step, steps)
-        if steps:
-            self._just_sent[seats] = False
-        if not np.isfinite(losses).all():
-            place = positions(seats, self.seats)[int(np.flatnonzero(~np.isfinite(losses))[0])]
-            span = f"local step {step + 1}" if steps == 1 else f"local steps {step + 1} to {step + steps}"
-            raise Diverged(
-                f"The training loss at site '{self._sites[place].name}' is no finite number in {span}: lower lr, or "
-                "check the data there."
-            )
+        self._must_be_finite(seats, losses, "training loss", step, steps)
         return losses
 
-    def exhausted(self, seats: Seats) -> bool:
-        """Whether one of these sites has no budget left for one more model."""
-        return bool((self.sends[seats] >= self._allowed).any())
-
-    def rows(self, seats: Seats, layers: Layers = None) -> Array:
-        """Models as they may leave, counted as sent. Raises `Refused` where that would exceed a site's budget."""
-        if self.exhausted(seats):
-            place = next(i for i in positions(seats, self.seats) if self.sends[i] >= self._allowed)
-            raise Refused(
-                f"it has sent {self.sends[place]} models (epsilon {self.epsilon(place):.4g} at delta "
-                f"{self.setting.delta:g}), and one more would exceed its budget of {self.setting.budget:g}: send less "
-                "often, add more noise, or stop here."
-            )
-        own = self.inner.rows(seats, layers)
-        if not np.isfinite(own).all():
-            place = positions(seats, self.seats)[int(np.flatnonzero(~np.isfinite(own).all(axis=1))[0])]
-            raise Diverged(f"The model at site '{self._sites[place].name}' has a number that is not finite: lower lr.")
-        released = self._released(own, seats, layers, self.sends[seats])
-        self.sends[seats] += 1
-        self._just_sent[seats] = True
-        for i in positions(seats, self.seats):
-            self._sites[i].spent = self.epsilon(i)
-        released.flags.writeable = False
-        return released
+    def _must_be_finite(self, seats: Seats, values: Array, what: str, step: int = 0, steps: int = 0) -> None:
+        bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+        if len(bad):
+            name = self._sites[positions(seats, self.seats)[int(bad[0])]].name
+            span = {0: "", 1: f" in local step {step + 1}"}.get(steps, f" in local steps {step + 1} to {step + steps}")
+            raise Diverged(f"The {what} at site '{name}' is not finite{span}: lower lr, or check the data there.")
 
     def models(self, seats: Seats) -> Array:
         """The sites' own models, which do not leave."""
         return self.inner.models(seats)
 
-    def outgoing(self, seats: Seats) -> Array:
-        """For the evaluation of a simulation: the models as they were just sent, or would be if they were sent now."""
-        models = np.array(self.inner.models(seats))
-        width = self.layout.width
-        numbers = self.sends[seats] - self._just_sent[seats]
-        models[:, :width] = self._released(models[:, :width], seats, None, numbers)
-        return models
-
-    def epsilon(self, seat: int) -> float:
-        """What the answers of one site have spent together, at the setting's delta."""
-        sends = int(self.sends[seat])
-        if sends not in self._epsilons:
-            self._epsilons[sends] = epsilon(sends * self._each, self.setting.delta) if sends else 0.0
-        return self._epsilons[sends]
-
-    def spent(self, seat: int) -> tuple[int, float, float]:
-        """Models sent, epsilon and delta of one site."""
-        return int(self.sends[seat]), self.epsilon(seat), self.setting.delta
-
-    def _released(self, own: Array, seats: Seats, layers: Layers, numbers: Array) -> Array:
-        chosen, columns = positions(seats, self.seats), self._columns(layers)
-        out = clipped(own, self._received[seats][:, columns], self.setting.clip)
-        if self.setting.noise:
-            streams, names = [self._streams[i] for i in chosen], [self._sites[i].name for i in chosen]
-            out += gaussian(streams, names, [int(n) for n in numbers], out.shape[1]) * (
-                self.setting.noise * self.setting.clip
-            )
-        return out.astype(own.dtype)
-
-    def _columns(self, layers: Layers) -> Any:
-        parts = self.layout.layers
-        chosen = parts if layers is None else layers
-        return np.concatenate([np.arange(parts[n].start, parts[n].stop) for n in chosen])
-
     def state(self) -> dict[str, Any]:
-        """The executor's state, and the site's account."""
-        shared = self._received.strides[0] == 0
-        return {
-            "inner": self.inner.state(),
-            "received": np.array(self._received[:1] if shared else self._received),
-            "sends": self.sends.copy(),
-            "just_sent": self._just_sent.copy(),
-        }
+        """The executor's state, and the account."""
+        return {"inner": self.inner.state(), "account": self.account.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
         self.inner.restore(state["inner"])
-        received = state["received"]
-        shared = len(received) < self.seats
-        self._received = np.broadcast_to(received, (self.seats, received.shape[1])) if shared else np.array(received)
-        self.sends[:], self._just_sent[:] = state["sends"], state["just_sent"]
-
-
-def _refuse_more_than_parameters(recipe: Recipe, layout: Layout) -> None:
-    if recipe.optimizer_state == "travel":
-        raise Unsupported(
-            "optimizer_state = 'travel' sends numbers that clip and noise do not cover: use 'reset' or 'stay'."
-        )
-    if layout.buffers:
-        raise Unsupported(
-            f"Buffer '{next(iter(layout.buffers))}' would leave the site unprotected, as clip and noise cover "
-            "trainable parameters: use buffers='stay', or GroupNorm instead of running statistics."
-        )
+        self.account.restore(state["account"])

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from unpooled import errors
-from unpooled.combine import Array
 from unpooled.errors import BadSetting
-from unpooled.training.privacy.accountant import rdp
 
 Neighbours = Literal["replace", "zero_out"]
 
@@ -46,9 +44,24 @@ class ClipAndNoise:
         """Noise over sensitivity: what the accountant reckons with."""
         return self.noise / (2 if self.neighbours == "replace" else 1)
 
-    def rdp_of_sending(self) -> Array:
-        """RDP of one answer with a model."""
-        return rdp(self.multiplier)
+
+@dataclass(frozen=True)
+class DPSGD:
+    """Differentially private stochastic gradient descent at every site (`unpooled.training.privacy.dp_sgd`).
+
+    Each sample's gradient is cut to length `clip`; noise of standard deviation `noise` * `clip` is added to their sum.
+    What is hidden is one sample of a site (add or remove). `delta` and `budget` are those of `ClipAndNoise`; the price
+    depends on the number of local steps, not on how often models are sent.
+    """
+
+    clip: float
+    noise: float
+    delta: float = 1e-5
+    budget: float | None = None
+    kind: ClassVar[str] = "dp_sgd"
+
+    def __post_init__(self) -> None:
+        _check(self.clip, self.noise, self.delta, self.budget)
 
 
 def _check(clip: float, noise: float, delta: float, budget: float | None) -> None:
@@ -61,6 +74,6 @@ def _check(clip: float, noise: float, delta: float, budget: float | None) -> Non
         raise BadSetting(f"budget (an epsilon) must be a finite number above 0, got {budget!r}.")
 
 
-Privacy = ClipAndNoise
-PRIVACY: Mapping[str, type[Privacy]] = {p.kind: p for p in (ClipAndNoise,)}
+Privacy = ClipAndNoise | DPSGD
+PRIVACY: Mapping[str, type[Privacy]] = {"clip_and_noise": ClipAndNoise, "dp_sgd": DPSGD}
 """Every such setting by the name that configs use."""

@@ -1,0 +1,26 @@
+"""Which executor trains where privacy is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unpooled.errors import Unsupported
+from unpooled.sites.site import Site
+from unpooled.training.executors import Choice, choose
+from unpooled.training.privacy.clip_and_noise import ClippingExecutor
+from unpooled.training.privacy.dp_sgd import DPSGDExecutor
+from unpooled.training.privacy.settings import DPSGD, Privacy
+from unpooled.training.recipe import Recipe
+
+
+def choose_private(recipe: Recipe, sites: Sequence[Site], setting: Privacy) -> Choice:
+    """Clip and noise go before any executor; DP-SGD changes the local step, which the reference executor can."""
+    if isinstance(setting, DPSGD):
+        if recipe.executor == "vectorised":
+            raise Unsupported(
+                "The vectorised executor takes gradients of whole batches, and DP-SGD needs one for each sample: use "
+                'executor="reference".'
+            )
+        return Choice(DPSGDExecutor(recipe, sites, setting), "DP-SGD needs a gradient for each sample")
+    choice = choose(recipe, sites)
+    return Choice(ClippingExecutor(choice.executor, recipe, sites, setting), choice.reason)
