@@ -46,6 +46,7 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled report",
         "unpooled resume",
         "unpooled runs",
+        "unpooled stream",
         "unpooled train",
     ]
 

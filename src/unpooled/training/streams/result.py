@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (
-    "protocol", "seed", "loss", "mistakes", "transfers", "partial", "full", "initial", "final", "bytes", "examples",
+    "protocol", "kind", "seed", "loss", "mistakes", "transfers", "partial", "full", "initial", "final", "bytes",
+    "examples",
 )  # fmt: skip
 """Columns of `StreamResult.row`."""
 POINTS = 300
@@ -86,19 +87,20 @@ class StreamResult:
         """The totals, keys `COLUMNS`."""
         partial, full = self.syncs
         values = (
-            self.protocol, self.seed, self.loss, self.total_mistakes, self.transfers, partial, full, self.initial,
-            self.final, self.bytes, self.examples,
+            self.protocol, self.kind, self.seed, self.loss, self.total_mistakes, self.transfers, partial, full,
+            self.initial, self.final, self.bytes, self.examples,
         )  # fmt: skip
         return dict(zip(COLUMNS, values, strict=True))
 
     def curve(self, points: int = POINTS) -> pd.DataFrame:
-        """Columns protocol, seed, round (counted from 1), loss, mistakes, transfers: cumulative, at so many rounds."""
+        """Columns protocol, kind, seed, round (from 1), loss, mistakes, transfers: cumulative, at so many rounds."""
         import pandas as pd
 
         at = np.unique(np.linspace(0, self.rounds - 1, min(points, self.rounds)).round().astype(int))
         return pd.DataFrame(
             {
                 "protocol": self.protocol,
+                "kind": self.kind,
                 "seed": self.seed,
                 "round": at + 1,
                 "loss": self.losses.sum(axis=1).cumsum()[at],
@@ -139,7 +141,12 @@ class StreamComparison:
         return {seed: result.drifts for seed, result in first.items()}
 
     def table(self) -> pd.DataFrame:
-        """Means over seeds, one row a protocol; `loss_half_width` is half of the 95 % interval (NaN for one seed)."""
+        """Means over seeds, one row a protocol, with columns of their own besides `COLUMNS` without seed.
+
+        `seeds` is their number, `loss_half_width` half of the 95 % t-interval (NaN for one seed), and `best` says that
+        no other protocol is better in loss or transfers and at least as good in the other (the Pareto front; a serial
+        learner, which moves data and not models, is never on it).
+        """
         import pandas as pd
         from scipy import stats
 
@@ -148,9 +155,24 @@ class StreamComparison:
             n = len(group)
             spread = float(group["loss"].std(ddof=1)) if n > 1 else float("nan")
             half = float(stats.t.ppf(0.975, n - 1)) * spread / n**0.5 if n > 1 else float("nan")
-            means = group.drop(columns=["protocol", "seed"]).mean()
-            rows.append({"protocol": label, "seeds": n, **means.to_dict(), "loss_half_width": half})
-        return pd.DataFrame(rows)
+            means = group.drop(columns=["protocol", "kind", "seed"]).mean()
+            kind = group["kind"].iloc[0]
+            rows.append({"protocol": label, "kind": kind, "seeds": n, **means.to_dict(), "loss_half_width": half})
+        table = pd.DataFrame(rows)
+        return table.assign(best=_on_the_front(table))
 
     def __repr__(self) -> str:
         return str(self.table()[["protocol", "loss", "mistakes", "transfers", "bytes"]].to_string(index=False))
+
+
+def _on_the_front(table: pd.DataFrame) -> Array:
+    """Which rows no other row beats in both loss and transfers."""
+    loss, cost = table["loss"].to_numpy(), table["transfers"].to_numpy()
+    moves_data = (table["kind"] == "Serial").to_numpy()
+    beaten = np.array(
+        [
+            bool(((loss <= a) & (cost <= b) & ((loss < a) | (cost < b)) & ~moves_data).any())
+            for a, b in zip(loss, cost, strict=True)
+        ]
+    )
+    return ~beaten & ~moves_data
