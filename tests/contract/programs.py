@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-from unpooled.training.executors import vectorised
+from unpooled.training.executors import programs
 from unpooled.training.executors.traced import trace
 
 _PROGRAMS: dict[Any, Any] = {}
@@ -26,7 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             _PROGRAMS[key] = trace(function, *examples)
         return _PROGRAMS[key]
 
-    monkeypatch.setattr(vectorised, "trace", traced_once)
+    monkeypatch.setattr(programs, "trace", traced_once)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -59,9 +59,11 @@ class Site:
 
     `train` and `test` are arrays ready for learning; a site read from files has them once it was prepared.
     `state` belongs to handlers (a model in training, the raw table); no coordinator reads it. `spent` is the epsilon
-    that its answers have spent together, kept by handlers that add noise.
+    that its answers have spent together, kept by handlers that add noise. `Site.changes` counts how often any site was
+    given a new policy, ledger, samples or place of training: what was checked once holds until then.
     """
 
+    changes: ClassVar[int] = 0
     name: str
     train: Samples | None = None
     test: Samples | None = None
@@ -69,6 +71,11 @@ class Site:
     ledger: Ledger | None = None
     state: dict[str, Any] = field(default_factory=dict)
     spent: float = 0.0
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        if name in ("policy", "ledger", "train"):
+            Site.changes += 1
 
     @property
     def size(self) -> int | None:

@@ -13,6 +13,9 @@ from unpooled.errors import Unsupported
 from unpooled.training.layout import Layout, layout_of
 from unpooled.training.recipe import Recipe
 
+CORRECTION = "correction"
+"""The part of a row that a site adds to each gradient; it comes from the coordinator."""
+
 
 @dataclass(frozen=True)
 class StateNames:
@@ -55,11 +58,16 @@ def state_names(recipe: Recipe, dtype: torch.dtype) -> StateNames:
 
 
 def full_layout(recipe: Recipe) -> Layout:
-    """The layout of the rows that travel under this recipe: model, and optimizer state where it travels."""
+    """The layout of the rows that travel under this recipe: the model, and what goes with it."""
     layout = layout_of(recipe.module, buffers_travel=recipe.buffers == "travel")
-    if recipe.optimizer_state != "travel":
-        return layout
-    return replace(layout, state=state_names(recipe, layout.dtype).shapes(layout.parameter_width))
+    return replace(layout, state=columns_beside(recipe, layout.parameter_width, layout.dtype))
+
+
+def columns_beside(recipe: Recipe, parameter_width: int, dtype: torch.dtype) -> dict[str, tuple[int, ...]]:
+    """Parts of a row that are not the model: optimizer state where it travels, and what corrects the gradients."""
+    travels = recipe.optimizer_state == "travel"
+    columns = state_names(recipe, dtype).shapes(parameter_width) if travels else {}
+    return {**columns, CORRECTION: (parameter_width,)} if recipe.corrected else columns
 
 
 def as_kept(number: float, kind: Any) -> Any:

@@ -153,13 +153,24 @@ def begin(site: Site, question: Begin) -> Begun:
 
 def _begun(site: Site, choice: Choice, seat: int) -> Begun:
     site.state["seat"], site.state["reason"] = (choice.executor, seat), choice.reason
+    Site.changes += 1
     task: Task = site.state["task"]
     samples, tests = task.samples(site), 0 if site.test is None else len(site.test)
     return Begun(samples=samples, batch=task.batch(site), test_samples=tests)
 
 
 def _shared_seats(sites: Sequence[Site]) -> tuple[Executor, Seats] | None:
-    """The executor that all these sites share, and their seats in it."""
+    """The executor that all these sites share, and their seats in it; remembered while no site begins anew."""
+    known = sites[0].state.get("together")
+    if known is not None and known[0] is sites and known[1] == Site.changes:
+        found: tuple[Executor, Seats] | None = known[2]
+        return found
+    found = _find_seats(sites)
+    sites[0].state["together"] = (sites, Site.changes, found)
+    return found
+
+
+def _find_seats(sites: Sequence[Site]) -> tuple[Executor, Seats] | None:
     first = sites[0].state.get("seat")
     if first is None:
         return None

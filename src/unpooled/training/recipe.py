@@ -55,8 +55,9 @@ class Recipe:
     each step. `optimizer_state`: `reset` clears it whenever a model arrives (default), `stay` keeps it at the site,
     `travel` sends it with the model (and counts it). `buffers`: floating-point buffers `travel` with the model or
     `stay`; integer counters always stay. `proximal` is mu of FedProx: (mu / 2) |w - w_ref|^2 is added to the loss,
-    w_ref being the last aggregate that the site received (the initial model before it). `privacy` is what a site adds
-    so that its answers tell less.
+    w_ref being the last aggregate that the site received (the initial model before it). `corrected` says that a vector
+    sent with the model is added to each gradient (SCAFFOLD). `privacy` is what a site does so that its answers
+    tell less.
     """
 
     module: nn.Module
@@ -70,6 +71,7 @@ class Recipe:
     streams: Streams
     proximal: float = 0.0
     privacy: Privacy | None = None
+    corrected: bool = False
 
     def rate(self, step: int) -> float:
         """The learning rate of a global step."""
@@ -96,6 +98,7 @@ class Recipe:
                 "seed": self.streams.root,
                 **({"proximal": self.proximal} if self.proximal else {}),
                 **({"privacy": str(self.privacy)} if self.privacy else {}),
+                **({"corrected": True} if self.corrected else {}),
             },
             sort_keys=True,
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import is_
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -33,7 +32,9 @@ class InProcess:
         self._index = {name: i for i, name in enumerate(self.names)}
         self.traffic = Traffic(self.names)
         self.schema = schema
-        self._admitted: dict[type[Question], list[object]] = {}
+        self._list = list(self.sites.values())
+        self._admitted: dict[type[Question], int] = {}
+        self._writing: tuple[int, list[Site]] = (-1, [])
 
     @classmethod
     def of(cls, sites: Iterable[Site], *, schema: Schema | None = None) -> InProcess:
@@ -76,28 +77,35 @@ class InProcess:
         kind = type(questions.template)
         joint = joint_handler_of(kind)
         whole = questions.names == self.names
-        sites = list(self.sites.values()) if whole else [self.sites[name] for name in questions.names]
+        sites = self._list if whole else [self.sites[name] for name in questions.names]
         if joint is None or self._refused(kind, sites):
             return None
         answers = joint(sites, questions)
         if answers is None:
             return None
-        for site in sites:
-            if site.ledger is not None:
-                site.write_down(questions[site.name], answers[site.name], round=round)
+        for site in self._writers(sites):
+            site.write_down(questions[site.name], answers[site.name], round=round)
         index = slice(None) if whole else np.array([self._index[name] for name in questions.names])
         up = answers.size_each() if isinstance(answers, Stacked) else [size(answers[n]) for n in questions.names]
         self.traffic.count(kind.kind, index, down=questions.size_each(), up=up)
         return answers
 
-    def _refused(self, kind: type[Question], sites: Sequence[Site]) -> bool:
-        """Whether a site's policy refuses the kind. Policies and samples are immutable objects, so the sites that
-        were asked last need no second look while they hold the same ones."""
-        guards: list[object] = [x for site in sites for x in (site.policy, site.train)]
-        known = self._admitted.get(kind)
-        if known is not None and len(known) == len(guards) and all(map(is_, known, guards)):
+    def _refused(self, kind: type[Question], sites: list[Site]) -> bool:
+        """Whether a site's policy refuses the kind. Policies and samples are immutable objects, so a federation that
+        admitted it needs no second look until a site somewhere is given new ones."""
+        if sites is self._list and self._admitted.get(kind) == Site.changes:
             return False
+        changes = Site.changes
         if any(site.refusal(kind) is not None for site in sites):
             return True
-        self._admitted[kind] = guards
+        if sites is self._list:
+            self._admitted[kind] = changes
         return False
+
+    def _writers(self, sites: list[Site]) -> list[Site]:
+        """Those of the sites that keep a ledger."""
+        if sites is not self._list:
+            return [site for site in sites if site.ledger is not None]
+        if self._writing[0] != Site.changes:
+            self._writing = (Site.changes, [site for site in sites if site.ledger is not None])
+        return self._writing[1]

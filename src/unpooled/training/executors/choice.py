@@ -46,7 +46,7 @@ def choose(recipe: Recipe, sites: Sequence[Site]) -> Choice:
     fast, slow = _seconds(trial, plain)
     reason = f"one local step of all {len(sites)} sites: vectorised {fast * 1e3:.2f} ms, reference {slow * 1e3:.2f} ms"
     if fast <= slow:
-        return Choice(_reused(trial, recipe, sites), reason)
+        return Choice(VectorisedExecutor(recipe, sites, trial.programs), reason)
     return Choice(ReferenceExecutor(recipe, sites), reason)
 
 
@@ -62,10 +62,3 @@ def _seconds(*executors: Executor) -> list[float]:
         if time.perf_counter() - begun > PATIENCE:
             break
     return [min(found) for found in times]
-
-
-def _reused(trial: VectorisedExecutor, recipe: Recipe, sites: Sequence[Site]) -> Executor:
-    """A fresh executor that keeps the traced programs."""
-    fresh = VectorisedExecutor(recipe, sites)
-    fresh._programs = trial._programs
-    return fresh

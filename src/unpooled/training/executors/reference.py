@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,14 @@ from unpooled.training.batches import Batches
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Seats, positions
 from unpooled.training.layout import layout_of, numpy_rows, row_of, unflatten, write_row
-from unpooled.training.optimizer_state import StateNames, full_layout, read_state, state_names, write_state
+from unpooled.training.optimizer_state import (
+    CORRECTION,
+    StateNames,
+    full_layout,
+    read_state,
+    state_names,
+    write_state,
+)
 from unpooled.training.randomness import torch_stream
 from unpooled.training.recipe import Recipe
 
@@ -35,6 +43,7 @@ class Bench:
     optimizer: torch.optim.Optimizer
     parameters: list[Tensor]
     anchor: Tensor | None
+    correction: Tensor | None
 
 
 class ReferenceExecutor:
@@ -59,7 +68,9 @@ class ReferenceExecutor:
         X = X.to(self.layout.dtype) if X.dtype.is_floating_point else X
         y = y.to(self.layout.dtype) if y.dtype.is_floating_point else y
         anchor = row_of(module, self.layout) if self.recipe.proximal else None
-        return Bench(site.name, X, y, batches, module, self.recipe.new_optimizer(parameters), parameters, anchor)
+        zero = torch.zeros(self.layout.parameter_width, dtype=self.layout.dtype) if self.recipe.corrected else None
+        optimizer = self.recipe.new_optimizer(parameters)
+        return Bench(site.name, X, y, batches, module, optimizer, parameters, anchor, zero)
 
     def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:
         model_layers = set(self.layout.model_layers)
@@ -76,8 +87,10 @@ class ReferenceExecutor:
             write_row(bench.module, self.layout, whole, [n for n in named if n in model_layers])
             if self.recipe.optimizer_state == "reset":
                 bench.optimizer = self.recipe.new_optimizer(bench.parameters)  # some make their state when made
-            elif self._state_names is not None and any(n not in model_layers for n in named):
+            elif self._state_names is not None and any(n not in model_layers and n != CORRECTION for n in named):
                 write_state(bench.optimizer, bench.parameters, self._state_names, whole[self.layout.model_width :])
+            if bench.correction is not None and CORRECTION in named:
+                bench.correction = whole[self.layout.layers[CORRECTION]].clone()
 
     def anchor(self, seats: Seats) -> None:
         for i in positions(seats, len(self._benches)):
@@ -122,6 +135,10 @@ class ReferenceExecutor:
                 away = sum(((p - a) ** 2).sum() for p, a in zip(bench.parameters, start.values(), strict=True))
                 loss = loss + self.recipe.proximal / 2 * away
             loss.backward()  # type: ignore[no-untyped-call]
+            if bench.correction is not None:
+                parts = unflatten(bench.correction, self.layout.parameters).values()
+                for parameter, part in zip(bench.parameters, parts, strict=True):
+                    parameter.grad = part if parameter.grad is None else parameter.grad + part
             return loss
 
         with (
@@ -145,17 +162,23 @@ class ReferenceExecutor:
         return numpy_rows(torch.stack(rows))
 
     def _row(self, bench: Bench) -> Tensor:
-        row = row_of(bench.module, self.layout)
-        if self._state_names is None:
-            return row
-        state = read_state(bench.optimizer, bench.parameters, self._state_names)
-        if state is None:
-            state = torch.zeros(self.layout.width - self.layout.model_width, dtype=row.dtype)
-        return torch.cat([row, state])
+        parts = [row_of(bench.module, self.layout)]
+        if self._state_names is not None:
+            state = read_state(bench.optimizer, bench.parameters, self._state_names)
+            shapes = self._state_names.shapes(self.layout.parameter_width)
+            parts.append(torch.zeros(sum(prod(s) for s in shapes.values())) if state is None else state)
+        if bench.correction is not None:
+            parts.append(bench.correction)
+        return torch.cat([part.to(self.layout.dtype) for part in parts])
 
     def state(self) -> dict[str, Any]:
         return {
-            b.site: {"module": b.module.state_dict(), "optimizer": b.optimizer.state_dict(), "anchor": b.anchor}
+            b.site: {
+                "module": b.module.state_dict(),
+                "optimizer": b.optimizer.state_dict(),
+                "anchor": b.anchor,
+                "correction": b.correction,
+            }
             for b in self._benches
         }
 
@@ -163,4 +186,4 @@ class ReferenceExecutor:
         for bench in self._benches:
             bench.module.load_state_dict(state[bench.site]["module"])
             bench.optimizer.load_state_dict(state[bench.site]["optimizer"])
-            bench.anchor = state[bench.site]["anchor"]
+            bench.anchor, bench.correction = state[bench.site]["anchor"], state[bench.site]["correction"]
