@@ -6,6 +6,8 @@ PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 AXE_VERSION := 4.14.1
 BIN := .venv/bin
+# One process a core, each with one thread: more would only wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 # An environment whose interpreter has gone (an upgrade, a copied folder) is built anew.
@@ -21,7 +23,7 @@ demo: .venv/.installed  ## federated learning on two real data sets; writes runs
 	$(BIN)/unpooled demo --out runs/demo
 
 test: .venv/.installed-dev  ## all tests but the slow ones, under 10 minutes on two cores
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 slow: .venv/.installed-dev  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow --timeout 1800
@@ -31,7 +33,7 @@ check: .venv/.installed-dev  ## formatting, lint, types, import contracts, then 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 fix: .venv/.installed-dev  ## format the code and apply lint's safe fixes
 	$(BIN)/ruff check --fix .
