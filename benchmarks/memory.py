@@ -5,7 +5,10 @@
 Each point is a process of its own: `sites` sites of two samples, an MLP of about `parameters` parameters, three rounds
 of one local step by the vectorised executor, one evaluation at the end. What is measured is the highest resident
 memory of the process (VmHWM), data and libraries included; the slope of a line through all points is what a parameter
-of one site costs, in bytes and in copies of float32. Nothing is fitted to anything else.
+of one site costs, in bytes and in copies of float32.
+
+The second part is federated averaging over lazy sites, of which 100 train at a time: the slope over 10 thousand, 100
+thousand and a million sites is what an idle site costs.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ PROTOCOLS: Mapping[str, Callable[[], Protocol]] = {
 }
 GRID = ((100, 100), (1_000, 1_000), (10_000, 100), (100, 10_000), (10_000, 1_000), (1_000, 10_000), (10_000, 10_000))
 INPUTS, CLASSES, SAMPLES, ROUNDS = 16, 4, 2, 3
+LAZY_SITES, ACTIVE, LAZY_ROUNDS, LAZY_STEPS = (10_000, 100_000, 1_000_000), 100, 20, 10
 MB = 2**20
 
 
@@ -74,6 +78,51 @@ def one_point(protocol: str, sites: int, parameters: int) -> Row:
     return {"parameters_exact": count, "start_MB": before, "peak_MB": peak(), "seconds": time.perf_counter() - start}
 
 
+def lazy_point(sites: int) -> Row:
+    """`ACTIVE` of so many sites train, made when drawn: ten images like digits, labelled by a fixed teacher."""
+    import torch
+    from torch import nn
+
+    from unpooled.sites.site import Samples
+    from unpooled.training.lazy import LazySites
+    from unpooled.training.recipe import recipe
+    from unpooled.training.train import Training
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    teacher = np.random.default_rng(0).normal(size=(64, 10))
+
+    def make(number: int) -> Samples:
+        X = np.random.default_rng([1, number]).random((10, 64), dtype=np.float32)
+        return Samples(X, ((X - 0.5) @ teacher).argmax(axis=1))
+
+    module = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    steps = LAZY_ROUNDS * LAZY_STEPS
+    before, start = peak(), time.perf_counter()
+    made = Training(
+        LazySites(sites, make, sizes=10),
+        recipe(module, lr=0.1, executor="vectorised"),
+        FedAvg(LAZY_STEPS, fraction=ACTIVE / sites),
+        steps=steps,
+        test=make(sites),
+        evaluate_every=steps,
+    )
+    ready, times = time.perf_counter() - start, []
+    while not made.done:
+        made.advance()
+        times.append(time.perf_counter())
+    count = sum(p.numel() for p in module.parameters())
+    return {
+        "parameters_exact": count,
+        "start_MB": before,
+        "peak_MB": peak(),
+        "seconds": times[-1] - start,
+        "ready_s": ready,
+        "ms_a_round": (times[-2] - times[0]) / (len(times) - 2) * 1e3,
+        "messages": made.traffic_messages,
+    }
+
+
 def in_process_of_its_own(*arguments: object) -> Row:
     """This script with `--point`, in a fresh process."""
     command = [sys.executable, __file__, "--point", *(str(a) for a in arguments)]
@@ -99,10 +148,25 @@ COLUMNS = {
 }
 
 
+LAZY_COLUMNS = {
+    "sites": "{sites:,}",
+    "parameters": "{parameters_exact:,}",
+    "one copy of all models": "{all_MB:,.0f} MB",
+    "peak memory": "{peak_MB:.0f} MB",
+    "ms a round": "{ms_a_round:.0f}",
+    "seconds in all": "{seconds:.1f}",
+}
+
+
+def copy_MB(row: Row) -> float:
+    """A float32 for each site and parameter."""
+    return float(row["sites"] * row["parameters_exact"] * 4 / MB)
+
+
 def show(record: Record) -> None:
     """Print the tables and write them."""
     rows = record.of(kind="grid")
-    copies = [{**r, "copy_MB": r["sites"] * r["parameters_exact"] * 4 / MB} for r in rows]
+    copies = [{**r, "copy_MB": copy_MB(r)} for r in rows]
     parts = [table(COLUMNS, copies)]
     for name in PROTOCOLS:
         each, fixed, off = slope([r for r in rows if r["protocol"] == name])
@@ -110,6 +174,13 @@ def show(record: Record) -> None:
             f"{name}: {each:.1f} bytes a site and parameter, that is {each / 4:.1f} copies of float32, "
             f"and {fixed:.0f} MB for Python, torch and the rest (points are at most {off:.0f} MB off the line)."
         )
+    lazy = record.of(kind="lazy")
+    parts.append(
+        f"**Lazy sites**: federated averaging, {ACTIVE} sites drawn anew every {LAZY_STEPS} local steps, "
+        f"{LAZY_ROUNDS} times\n\n" + table(LAZY_COLUMNS, [{**r, "all_MB": copy_MB(r)} for r in lazy])
+    )
+    each, fixed = np.polyfit([r["sites"] for r in lazy], [r["peak_MB"] for r in lazy], 1)
+    parts.append(f"An idle site costs {each * MB:.0f} bytes; {fixed:.0f} MB are there without any.")
     text = "\n\n".join(parts)
     print(f"\n{text}\n")
     record.write(text)
@@ -122,7 +193,8 @@ def main() -> int:
     chosen = parser.parse_args()
     if chosen.point:
         protocol, sites, parameters = chosen.point
-        print(json.dumps(one_point(protocol, int(sites), int(parameters))))
+        found = lazy_point(int(sites)) if protocol == "lazy" else one_point(protocol, int(sites), int(parameters))
+        print(json.dumps(found))
         return 0
     record = Record(
         __file__, ("kind", "protocol", "sites", "parameters"), seed=0, fresh=chosen.fresh, folder=chosen.out
@@ -133,6 +205,10 @@ def main() -> int:
             if not record.of(**key):
                 print(f"{protocol}, {sites} sites x {parameters} parameters, load {load()}", flush=True)
                 record.add([{**key, **in_process_of_its_own(protocol, sites, parameters)}])
+    for sites in LAZY_SITES:
+        if not record.of(kind="lazy", sites=sites):
+            print(f"{sites} lazy sites, load {load()}", flush=True)
+            record.add([{"kind": "lazy", "sites": sites, **in_process_of_its_own("lazy", sites, 0)}])
     show(record)
     return 0
 

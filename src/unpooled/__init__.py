@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unpooled.sites.site import Site as Site
     from unpooled.sites.splitting import split as split
     from unpooled.sites.splitting import train_test as train_test
+    from unpooled.training.lazy import LazySites as LazySites
     from unpooled.training.privacy import DPSGD as DPSGD
     from unpooled.training.privacy import ClipAndNoise as ClipAndNoise
     from unpooled.training.protocols import DaisyChain as DaisyChain
@@ -58,6 +59,7 @@ _HOME = {
     "Policy": "sites.policy",
     "Site": "sites.site",
     "split": "sites.splitting",
+    "LazySites": "training.lazy",
     "train_test": "sites.splitting",
     "describe_sites": "sites.description",
     "ClipAndNoise": "training.privacy",

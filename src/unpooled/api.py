@@ -20,6 +20,7 @@ from unpooled.sites.schema import Schema, in_order, text
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.splitting import split
 from unpooled.sites.transports.in_process import InProcess
+from unpooled.training.lazy import LazySites
 from unpooled.training.privacy import Privacy
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_SITES = "sites must come from split(...) or load_sites(...), or be a dict from name to arrays (X, y)."
-Sites = InProcess | Iterable[Site] | Mapping[str, tuple[Any, Any]]
+Sites = InProcess | LazySites | Iterable[Site] | Mapping[str, tuple[Any, Any]]
 
 
 class Trained:
@@ -179,7 +180,9 @@ def compare(
     return Comparison(results)
 
 
-def _federation(sites: Any) -> tuple[InProcess, Schema | None]:
+def _federation(sites: Any) -> tuple[InProcess | LazySites, Schema | None]:
+    if isinstance(sites, LazySites):
+        return sites.fresh(), None
     if isinstance(sites, Mapping):
         sites = _from_arrays(sites)
     if not isinstance(sites, InProcess):
@@ -216,10 +219,11 @@ def _test(test: tuple[Any, Any] | None, schema: Schema | None) -> Samples | None
     return samples(X, y)
 
 
-def _loss(loss: Any, federation: InProcess) -> Any:
+def _loss(loss: Any, federation: InProcess | LazySites) -> Any:
     if loss != "auto":
         return loss
-    kinds = {site.require_train().y.dtype.kind for site in federation}
+    members = [federation.made(0)] if isinstance(federation, LazySites) else federation
+    kinds = {site.require_train().y.dtype.kind for site in members}
     return "mse" if kinds == {"f"} else "cross_entropy"
 
 

@@ -12,6 +12,7 @@ from unpooled.sites.policy import Policy
 from unpooled.sites.questions import Answer, Question
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.transports.in_process import InProcess
+from unpooled.training.lazy import LazySites
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe
 from unpooled.training.result import Result
@@ -47,7 +48,7 @@ def held_out() -> Samples:
 
 
 def training(
-    members: Sequence[Site] | InProcess,
+    members: Sequence[Site] | InProcess | LazySites,
     protocol: Protocol,
     *,
     steps: int = 11,
@@ -58,7 +59,7 @@ def training(
     **settings: Any,
 ) -> Training:
     """A run that has not begun; `settings` are those of a recipe."""
-    federation = members if isinstance(members, InProcess) else InProcess.of(members)
+    federation = members if isinstance(members, InProcess | LazySites) else InProcess.of(members)
     made = recipe(initialised(model, 0), seed=seed, **{"lr": 0.1, **settings})
     return Training(
         federation, made, protocol, steps=steps, test=test or held_out(), evaluate_every=evaluate_every or steps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from unpooled.errors import SiteFailed
@@ -14,10 +14,14 @@ A = TypeVar("A", bound=Answer)
 
 
 class Federation(Protocol):
-    """Sites behind a transport. `names` has a fixed order, stable across restarts."""
+    """Sites behind a transport."""
 
-    names: tuple[str, ...]
     traffic: Traffic
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The sites in a fixed order, stable across restarts."""
+        ...
 
     def ask(
         self, questions: Mapping[str, Question], *, deadline: float | None = None, round: int | None = None
@@ -26,9 +30,11 @@ class Federation(Protocol):
         ...
 
 
-def ask_all(federation: Federation, question: Question, kind: type[A], *, round: int | None = None) -> dict[str, A]:
+def ask_all(federation: Federation, question: Question, kind: type[A], *, round: int | None = None) -> Mapping[str, A]:
     """Put one question to every site and return the answers; raises the first failure."""
     answers = federation.ask(Stacked(federation.names, question, {}), round=round)
+    if isinstance(answers, Stacked) and isinstance(answers.template, kind):
+        return answers
     raise_failures(answers)
     checked: dict[str, A] = {}
     for name, answer in answers.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from unpooled.sites.names import Numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +20,7 @@ class Traffic:
     """Counts at the door. No method declares its own traffic: only the transport writes here."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(names)
+        self.names: Sequence[str] = names if isinstance(names, Numbered) else tuple(names)
         self.kinds: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
 
     def count(self, kind: str, sites: Any, *, down: Any, up: Any) -> None:
@@ -41,11 +43,15 @@ class Traffic:
 
     def total_bytes(self, *kinds: str) -> int:
         """Bytes up and down of these kinds, over all sites."""
-        return int(self.table(kinds or None)[:, [1, 3]].sum())
+        return self._total(kinds, 1, 3)
 
     def total_messages(self, *kinds: str) -> int:
         """Messages up and down of these kinds, over all sites."""
-        return int(self.table(kinds or None)[:, [0, 2]].sum())
+        return self._total(kinds, 0, 2)
+
+    def _total(self, kinds: tuple[str, ...], *columns: int) -> int:
+        chosen = [table for kind, table in self.kinds.items() if not kinds or kind in kinds]
+        return sum(int(table[:, column].sum()) for table in chosen for column in columns)
 
     def frame(self) -> pd.DataFrame:
         """One row a site and kind, columns `site`, `kind` and `COLUMNS`."""

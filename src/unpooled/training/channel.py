@@ -24,6 +24,13 @@ class Delivery:
     initial: bool = False
 
 
+def rows_of(delivery: Delivery, which: Array) -> Array:
+    """The rows at those places (a mask); one row for all stays one row in memory."""
+    if len(delivery.rows) and delivery.rows.strides[0] == 0:
+        return np.broadcast_to(delivery.rows[0], (int(np.count_nonzero(which)), delivery.rows.shape[1]))
+    return delivery.rows[which]
+
+
 class RoundChannel:
     """`held` are the announced rows, `polled` the answers (m,) to a poll; `fetch` asks for rows not announced."""
 

@@ -6,6 +6,7 @@ pull rides on the answer, so an event costs one message each way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 from unpooled.combine import Array
 from unpooled.errors import Diverged
 from unpooled.sites.federation import Federation, ask_all
+from unpooled.sites.names import picked
 from unpooled.sites.payload import Stacked
 from unpooled.sites.questions import raise_failures
-from unpooled.training.channel import Delivery, RoundChannel, same_sites
+from unpooled.training.channel import Delivery, RoundChannel, rows_of, same_sites
 from unpooled.training.exchange import Exchange, Facts, Layers, Pull, Sites
 from unpooled.training.questions import Begin, Begun, Train, Trained
 from unpooled.training.recipe import Recipe
@@ -46,9 +48,9 @@ class Coordinator:
         self.layout = task.layout
         begun = ask_all(federation, Begin(task=task.describe()), Begun)
         self.begun = begun
-        sizes = np.array([begun[name].samples for name in federation.names], dtype=np.int64)
+        sizes = _field(begun, "samples")
         layers, model_layers = self.layout.layers, self.layout.model_layers
-        batches = np.array([begun[name].batch for name in federation.names], dtype=np.int64)
+        batches = _field(begun, "batch")
         start = task.start()
         self.facts = Facts(
             federation.names, sizes, layers, model_layers, steps, task.streams, batches=batches, start=start
@@ -157,7 +159,7 @@ class Coordinator:
         waiting: list[Delivery] = []
         for delivery in self._pending:
             sites = np.arange(self.facts.sites) if delivery.sites is None else delivery.sites
-            now = np.ones(len(sites), dtype=bool) if active is None else np.isin(sites, active)
+            now = np.ones(len(sites), dtype=bool) if active is None else self._among(active)[sites]
             if now.any():
                 question = Train(
                     step=self.step,
@@ -171,10 +173,10 @@ class Coordinator:
                 whole = bool(now.all()) and delivery.sites is None
                 chosen = None if whole else sites[now]
                 self._ask(
-                    question, chosen, delivery if whole else replace(delivery, rows=delivery.rows[now]), self.step
+                    question, chosen, delivery if whole else replace(delivery, rows=rows_of(delivery, now)), self.step
                 )
             if not now.all():
-                waiting.append(replace(delivery, rows=delivery.rows[~now], sites=sites[~now]))
+                waiting.append(replace(delivery, rows=rows_of(delivery, ~now), sites=sites[~now]))
         self._pending = waiting
 
     def _fetch(self, sites: Sites, layers: Layers) -> Array:
@@ -190,8 +192,14 @@ class Coordinator:
         raise_failures_in(answers)
         return answers
 
-    def _names(self, sites: Sites) -> tuple[str, ...]:
-        return self.facts.names if sites is None else tuple(self.facts.names[i] for i in sites)
+    def _names(self, sites: Sites) -> Sequence[str]:
+        return picked(self.facts.names, sites)
+
+    def _among(self, sites: Array) -> Array:
+        """For each site of all, whether it is one of these."""
+        among = np.zeros(self.facts.sites, dtype=bool)
+        among[sites] = True
+        return among
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint, taken between two rounds."""
@@ -238,5 +246,5 @@ def _field(answers: Any, name: str) -> Array:
     """One field of all answers, stacked."""
     if isinstance(answers, Stacked):
         return np.asarray(answers.arrays[name])
-    values = [getattr(answer, name) for answer in answers.values() if isinstance(answer, Trained)]
+    values = [getattr(answer, name) for answer in answers.values()]
     return np.stack(values) if name == "row" else np.array(values)

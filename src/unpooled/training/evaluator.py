@@ -10,6 +10,7 @@ import numpy as np
 from unpooled.combine import Array
 from unpooled.errors import BadData
 from unpooled.sites.federation import Federation
+from unpooled.sites.names import picked
 from unpooled.sites.questions import raise_failures
 from unpooled.sites.site import Samples
 from unpooled.training.evaluation import LOWER_IS_BETTER, Evaluated, merged, metrics, scores
@@ -50,7 +51,7 @@ class Evaluator:
 
     def local(self, federation: Federation, active: Sites) -> dict[str, Evaluated]:
         """Each active site's own model."""
-        names = [n for i, n in enumerate(federation.names) if active is None or i in set(active.tolist())]
+        names = list(picked(federation.names, active))
         if self.test is not None:
             results = scores(self.recipe, self.layout, models_of(federation, active), self.test)
             return dict(zip(names, results, strict=True))

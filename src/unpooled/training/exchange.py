@@ -33,7 +33,7 @@ class Facts:
     (m,) is how many samples each site sees in a local step, and `start` the model that all sites begin with.
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     sizes: np.ndarray[Any, np.dtype[np.int64]]
     layers: dict[str, slice]
     model_layers: tuple[str, ...]

@@ -16,6 +16,7 @@ from unpooled.sites.transports.in_process import InProcess
 from unpooled.training.exchange import Sites
 from unpooled.training.executors import Executor
 from unpooled.training.executors.base import Seats
+from unpooled.training.lazy import LazySites
 from unpooled.training.privacy.executor import PrivateExecutor
 
 
@@ -24,8 +25,9 @@ def models_of(federation: Federation, sites: Sites = None, *, outgoing: bool = F
 
     With `outgoing` they are as they leave the sites, which differs where a site protects what it sends.
     """
-    chosen = range(len(federation.names)) if sites is None else [int(i) for i in sites]
-    seats = [_simulated(federation)[federation.names[i]].state["seat"] for i in chosen]
+    here = _simulated(federation)
+    names = here.names if sites is None else [federation.names[int(i)] for i in sites]
+    seats = [here[name].state["seat"] for name in names]
     executor = seats[0][0]
     index = [seat for _, seat in seats]
     if all(e is executor for e, _ in seats):
@@ -54,7 +56,9 @@ def executors_of(federation: Federation) -> list[Executor]:
 
 
 def executor_chosen(federation: Federation) -> tuple[str, str]:
-    """The name of the executor at the first site, and in one sentence why it was taken."""
+    """The name of the executor at the first site, and in one sentence why it was taken; "" while no site is made."""
+    if not len(_simulated(federation)):
+        return "", ""
     state = next(iter(_simulated(federation))).state
     return state["seat"][0].name, state["reason"]
 
@@ -70,7 +74,14 @@ def restore_executors(federation: Federation, states: list[dict[str, Any]]) -> N
         executor.restore(state)
 
 
+def names_at_hand(federation: Federation) -> tuple[str, ...]:
+    """The sites whose models `models_of` shows: all, or of lazy sites those that trained last."""
+    return _simulated(federation).names
+
+
 def _simulated(federation: Federation) -> InProcess:
+    if isinstance(federation, LazySites):
+        return federation.at_hand
     if not isinstance(federation, InProcess):
         raise Unsupported("Models at real sites cannot be looked at from outside: ask for them, or simulate.")
     return federation

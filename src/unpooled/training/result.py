@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,14 +26,15 @@ PRIVACY = ("site", "sends", "epsilon", "delta")
 
 
 class Result:
-    """Grows while a run advances; `rows` (m, width) and `aggregate_row` (width,), models with all
-    their buffers, are set at its end."""
+    """Grows while a run advances; `rows` (m, width), the models of `holders` with all their buffers, and
+    `aggregate_row` (width,) are set at its end."""
 
-    def __init__(self, label: str, recipe: Recipe, layout: Layout, names: tuple[str, ...]) -> None:
+    def __init__(self, label: str, recipe: Recipe, layout: Layout, names: Sequence[str]) -> None:
         self.label, self.recipe, self.layout, self.names = label, recipe, layout, names
         self.history: list[tuple[int, str, str, float, int, int]] = []
         self.per_site: dict[tuple[str, str], dict[str, float]] = {}
         self.rows: Array | None = None
+        self.holders: tuple[str, ...] = ()
         self.aggregate_row: Array | None = None
         self.traffic: Traffic = Traffic(names)
         self.privacy: list[tuple[str, int, float, float]] = []
@@ -79,8 +81,7 @@ class Result:
         """The state dict of the model that each site ended with."""
         if self.rows is None:
             raise RuntimeError("The run has not finished.")
-        names = self.names if len(self.rows) == len(self.names) else ("pooled",)
-        return {name: self._module(row).state_dict() for name, row in zip(names, self.rows, strict=True)}
+        return {name: self._module(row).state_dict() for name, row in zip(self.holders, self.rows, strict=True)}
 
     def _module(self, row: Array | None) -> nn.Module:
         if row is None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from unpooled import errors
-from unpooled.errors import BadData, BadSetting
+from unpooled.errors import BadData, BadSetting, Unsupported
 from unpooled.sites.federation import Federation, ask_all
 from unpooled.sites.site import Samples, Site
 from unpooled.sites.transports.in_process import InProcess
@@ -20,7 +20,15 @@ from unpooled.training.evaluation import metrics
 from unpooled.training.evaluator import Evaluator, summary
 from unpooled.training.exchange import Sites
 from unpooled.training.layout import layout_of
-from unpooled.training.observation import executor_chosen, executor_states, models_of, privacy_of, restore_executors
+from unpooled.training.lazy import LazySites
+from unpooled.training.observation import (
+    executor_chosen,
+    executor_states,
+    models_of,
+    names_at_hand,
+    privacy_of,
+    restore_executors,
+)
 from unpooled.training.protocols import Protocol
 from unpooled.training.questions import HandedOver, Rows, install
 from unpooled.training.randomness import torch_stream
@@ -50,7 +58,7 @@ class Training:
 
     def __init__(
         self,
-        federation: InProcess,
+        federation: InProcess | LazySites,
         recipe: Recipe,
         protocol: Protocol,
         *,
@@ -64,17 +72,22 @@ class Training:
         recipe = replace(recipe, proximal=protocol.mu)
         self.federation, self.recipe, self.protocol = federation, recipe, protocol
         self._trained_on: Federation = federation
-        if test is None and protocol.simulation_only:
+        if test is None and isinstance(federation, LazySites):
+            raise BadSetting("Lazy sites have no test samples: give test=(X, y).")
+        if test is None and protocol.simulation_only and isinstance(federation, InProcess):
             self._prepare_testers(federation, recipe, protocol, steps)
         if protocol.simulation_only:
             self._trained_on, recipe = pooled(federation, recipe)
-        install(list(self._inside), recipe)
+        if isinstance(self._trained_on, LazySites):
+            self._trained_on.install(recipe)
+        else:
+            install(list(self._inside), recipe)
         look = evaluate_every or max(1, steps // 40)
         self.coordinator = Coordinator(
             self._trained_on, recipe, protocol.exchange(), steps=steps, look_every=look, anchored=protocol.anchored
         )
         begun = self._testers_from if protocol.simulation_only and test is None else self.coordinator.begun
-        testers = tuple(name for name, b in begun.items() if b.test_samples)
+        testers = () if test is not None else tuple(name for name, b in begun.items() if b.test_samples)
         whole = layout_of(recipe.module)
         sent = whole.model_width if protocol.simulation_only else self.coordinator.layout.model_width
         self.evaluator = Evaluator(recipe, whole, sent, test, testers)
@@ -99,6 +112,8 @@ class Training:
     def advance(self) -> Progress:
         """One local phase, the evaluation due after it, and the exchange. Raises `Diverged` for a loss of NaN."""
         active = self.coordinator.local_phase()
+        if not self.executor:
+            self.executor, self.executor_reason = executor_chosen(self._trained_on)
         if self.coordinator.looking():
             self._evaluate(active)
         self.coordinator.exchange_models()
@@ -123,7 +138,7 @@ class Training:
 
     def _close(self, active: Sites) -> None:
         self.result.privacy = self.privacy
-        self.result.rows = np.array(models_of(self._trained_on))
+        self.result.rows, self.result.holders = np.array(models_of(self._trained_on)), names_at_hand(self._trained_on)
         self.result.traffic = self.federation.traffic
 
     @property
@@ -144,8 +159,10 @@ class Training:
     def state(self) -> dict[str, Any]:
         """Everything a checkpoint needs: tensors, arrays, numbers, strings and containers of these.
 
-        A snapshot: it stays as it is when the run goes on.
+        A snapshot: it stays as it is when the run goes on. Raises `Unsupported` for lazy sites.
         """
+        if isinstance(self._trained_on, LazySites):
+            raise Unsupported("Runs over lazy sites keep no checkpoint: they are simulations to be run again.")
         return copy.deepcopy(
             {
                 "coordinator": self.coordinator.state(),
