@@ -113,6 +113,7 @@ def train(
     buffers: Any = "travel",
     executor: str = "auto",
     privacy: Privacy | None = None,
+    secure_sum: bool = False,
     evaluate_every: int | None = None,
     threads: int | None = None,
     progress: bool | Callable[[Progress], None] = False,
@@ -124,8 +125,9 @@ def train(
     `sites` come from `split` or `load_sites`, or are a dict from name to arrays (X, y). `test` = (X, y) is a central
     test set; without it sites test on their own test samples. `loss` is a name, or a function of (output, target) that
     gives a scalar; `optimizer` a name or class of torch.optim. `privacy` is what sites add so that their answers tell
-    less, such as `ClipAndNoise(2.0, 0.5)`. `threads` sets torch's threads during the run: bits may
-    depend on it. See `unpooled.training.recipe.Recipe` for the policies. Raises `BadSetting`, `BadData`, `Unsupported`
+    less, such as `ClipAndNoise(2.0, 0.5)`; with `secure_sum` models leave under masks only, and are averaged unseen.
+    `threads` sets torch's threads during the run: bits may depend on it. See `unpooled.training.recipe.Recipe` for the
+    policies. Raises `BadSetting`, `BadData`, `Unsupported`
     before work starts, `Diverged` at the step where a loss is no number, and `Refused` where a privacy budget is spent.
     """
     federation, schema = _federation(sites)
@@ -141,6 +143,7 @@ def train(
         buffers=buffers,
         executor=executor,
         privacy=privacy,
+        secure_sum=secure_sum,
         seed=seed,
         **optimizer_settings,
     )

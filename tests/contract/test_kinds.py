@@ -34,6 +34,7 @@ def answer(kind: str, **fields: Any) -> Answer:
     return KINDS[kind].answer(**fields)
 
 
+KEY = np.arange(32, dtype=np.uint8)
 ROW = np.array([1.5, -2.0, np.nan], dtype=np.float32)
 
 MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
@@ -75,6 +76,29 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
     "rows": [
         (training.Rows(), 0),
         (training.HandedOver(X=np.ones((2, 3), dtype=np.float32), y=np.array([0, 1])), 24 + 16),
+    ],
+    "sum_keys": [
+        (question("sum_keys", session="ab"), 2),
+        (answer("sum_keys", masking=KEY, sealing=KEY), 64),
+    ],
+    "sum_shares": [
+        (
+            question("sum_shares", session="ab", names=("a", "b"), masking=KEY[None], sealing=KEY[None], threshold=2),
+            2 + 2 + 64 + 8,
+        ),
+        (answer("sum_shares", letters=np.ones((2, 148), dtype=np.uint8)), 296),
+    ],
+    "sum_masked": [
+        (
+            question("sum_masked", session="ab", names=("a",), letters=KEY[None], weighted=True, layers=("0.bias",)),
+            2 + 1 + 32 + 1 + 6,
+        ),
+        (question("sum_masked", session="ab", names=("a",), letters=KEY[None], weighted=False, layers=None), 37),
+        (answer("sum_masked", row=np.array([2**64 - 1], dtype=np.uint64)), 8),
+    ],
+    "sum_unmask": [
+        (question("sum_unmask", session="ab", present=("a", "b"), dropped=()), 4),
+        (answer("sum_unmask", shares=KEY[None]), 32),
     ],
     "columns": [
         (question("columns", examples_of=("age", "b")), 4),
@@ -125,6 +149,10 @@ ALL_KINDS = {
     "train": ("Train", "Trained"),
     "evaluate": ("Evaluate", "Evaluated"),
     "rows": ("Rows", "HandedOver"),
+    "sum_keys": ("SumKeys", "PublicKeys"),
+    "sum_shares": ("SumShares", "SealedShares"),
+    "sum_masked": ("SumMasked", "MaskedRow"),
+    "sum_unmask": ("SumUnmask", "Unmasking"),
     "columns": ("Columns", "ColumnsAnswer"),
     "prepare": ("Prepare", "PrepareAnswer"),
     "split": ("Split", "SplitAnswer"),

@@ -69,6 +69,7 @@ def recipe_of(config: Config, source: Source, seed: int) -> Recipe:
         buffers=settings.buffers,
         executor=settings.executor,
         privacy=privacy_of(config),
+        secure_sum=settings.secure_sum,
         seed=seed,
         **settings.optimizer_settings,
     )

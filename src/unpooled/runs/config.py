@@ -73,6 +73,7 @@ class TrainingSettings:
     optimizer_state: Literal["reset", "stay", "travel"] = "reset"
     buffers: Literal["travel", "stay"] = "travel"
     executor: Literal["auto", "reference", "vectorised"] = "auto"
+    secure_sum: bool = False
     evaluate_every: int | None = None
 
     def __post_init__(self) -> None:

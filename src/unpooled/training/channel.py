@@ -32,7 +32,7 @@ def rows_of(delivery: Delivery, which: Array) -> Array:
 
 
 class RoundChannel:
-    """`held` are the announced rows, `polled` the answers (m,) to a poll; `fetch` asks for rows not announced."""
+    """`held` are the announced rows, `polled` the answers (m,) to a poll; `fetch` and `mean` ask for more."""
 
     def __init__(
         self,
@@ -42,9 +42,10 @@ class RoundChannel:
         held: Array | None,
         fetch: Callable[[Sites, Layers], Array],
         polled: Array | None = None,
+        mean: Callable[[Sites, Layers, bool], Array] | None = None,
     ) -> None:
         self.sites, self.round = facts.sites, round
-        self._facts, self._fetch, self._polled = facts, fetch, polled
+        self._facts, self._fetch, self._polled, self._mean = facts, fetch, polled, mean
         self._known: list[Delivery] = []
         if pull is not None and held is not None:
             self._known.append(Delivery(held, pull.sites, pull.layers))
@@ -88,6 +89,12 @@ class RoundChannel:
         if self._polled is None:
             raise BadSetting("An exchange asked for the answers to a poll that its pulls(...) did not announce.")
         return self._polled
+
+    def secure_mean(self, sites: Sites = None, layers: Layers = None, *, weighted: bool = False) -> Array:
+        """The mean of those sites' rows as their masks let it be seen; raises `BadSetting` where none can be asked."""
+        if self._mean is None:
+            raise BadSetting("This channel has no sites behind it that could be asked for a secure sum.")
+        return self._mean(sites, layers, weighted)
 
     def delivery(self) -> Delivery | None:
         """All that was pushed, as one delivery; None when nothing was."""

@@ -20,6 +20,7 @@ from unpooled.sites.payload import Stacked
 from unpooled.sites.questions import raise_failures
 from unpooled.training.channel import Delivery, RoundChannel, rows_of, same_sites
 from unpooled.training.exchange import Exchange, Facts, Layers, Pull, Sites
+from unpooled.training.privacy.secure_sum.total import secure_mean
 from unpooled.training.questions import Begin, Begun, Train, Trained
 from unpooled.training.recipe import Recipe
 from unpooled.training.task import Task, task_of
@@ -61,6 +62,7 @@ class Coordinator:
         self._polled: Array | None = None
         self.loss = float("nan")
         self._memory = exchange.init(self.facts)
+        self._dtype = start.dtype
         everyone = np.broadcast_to(start, (len(federation.names), len(start)))
         self._pending: list[Delivery] = [Delivery(everyone, None, self.facts.model_only, True, True)]
 
@@ -136,7 +138,7 @@ class Coordinator:
         return None if pull is None else self._fetch(pull.sites, pull.layers)
 
     def _exchange(self, step: int, pull: Pull, held: Array | None) -> None:
-        channel = RoundChannel(step, self.facts, pull, held, self._fetch, self._polled)
+        channel = RoundChannel(step, self.facts, pull, held, self._fetch, self._polled, self._secure_mean)
         rng = self.task.streams.generator("exchange", step)
         self._memory = self.exchange(channel, self._memory, rng, self.facts)
         delivery = channel.delivery()
@@ -183,6 +185,14 @@ class Coordinator:
         """Rows that an exchange did not announce: asked for by a question of no steps."""
         question = Train(step=self.step, steps=0, row=None, layers=None, send=True, send_layers=layers)
         return _field(self._ask(question, sites, None, self.step), "row")
+
+    def _secure_mean(self, sites: Sites, layers: Layers, weighted: bool) -> Array:
+        """A mean under masks: each site sends one model, which nobody sees."""
+        names = self._names(sites)
+        self.transfers += len(names)
+        sizes = dict(zip(names, self.facts.sizes[slice(None) if sites is None else sites].tolist(), strict=True))
+        mean = secure_mean(self.federation, sizes, layers, weighted=weighted, round=self.step)
+        return mean.astype(self._dtype)
 
     def _ask(self, question: Train, sites: Sites, riding: Delivery | None, step: int) -> Any:
         arrays = {} if riding is None else {"row": riding.rows}

@@ -98,6 +98,10 @@ class Channel(Protocol):
         """The answers to the announced poll, shape (sites,), bool; who was not active answers no."""
         ...
 
+    def secure_mean(self, sites: Sites = ALL, layers: Layers = None, *, weighted: bool = False) -> Array:
+        """The mean of those sites' rows, (width,), by number of samples or not, without seeing a single one."""
+        ...
+
 
 class Exchange(Protocol):
     """A program run after a local step. `facts` are the same in each call of a run."""

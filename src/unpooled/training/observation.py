@@ -43,7 +43,8 @@ def _models(executor: Executor, seats: Seats, outgoing: bool) -> Array:
 def privacy_of(federation: Federation) -> list[tuple[str, int, float, float]]:
     """What each site has spent: its name, models sent, epsilon and delta; empty where nothing is protected."""
     seats = [(site.name, *site.state["seat"]) for site in _simulated(federation)]
-    return [(name, *e.account.spent(seat)) for name, e, seat in seats if isinstance(e, PrivateExecutor)]
+    accounts = [(name, e.spent(seat)) for name, e, seat in seats if isinstance(e, PrivateExecutor)]
+    return [(name, *account) for name, account in accounts if account is not None]
 
 
 def executors_of(federation: Federation) -> list[Executor]:

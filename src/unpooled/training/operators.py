@@ -244,6 +244,9 @@ class _LayerView:
     def poll(self) -> Array:
         return self.channel.poll()
 
+    def secure_mean(self, sites: Sites = ALL, layers: Layers = None, *, weighted: bool = False) -> Array:
+        return self.channel.secure_mean(sites, layers or self.layers, weighted=weighted)
+
 
 @dataclass(frozen=True)
 class subset(_Stateless):
@@ -287,9 +290,14 @@ class subset(_Stateless):
         period_ends = t % self.period == self.period - 1 and t != facts.steps - 1
         following = self.active(t + 1, facts) if period_ends else now
         pull = self.exchange.pulls(t, inside)
-        held = None if pull is None else channel.pull(_pick(now, pull.sites), pull.layers)
+        nothing = pull is None or (pull.sites is not None and not len(pull.sites))
+        held = None if pull is None or nothing else channel.pull(_pick(now, pull.sites), pull.layers)
         polled = None if pull is None or pull.poll is None else channel.poll()[now]
-        inner = RoundChannel(t, inside, pull, held, lambda s, layers: channel.pull(_pick(now, s), layers), polled)
+
+        def mean(sites: Sites, layers: Layers, weighted: bool) -> Array:
+            return channel.secure_mean(_pick(now, sites), layers, weighted=weighted)
+
+        inner = RoundChannel(t, inside, pull, held, lambda s, layers: channel.pull(_pick(now, s), layers), polled, mean)
         memory = self.exchange(inner, memory, rng, inside)
         out = inner.delivery()
         if out is not None:

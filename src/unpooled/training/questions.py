@@ -191,7 +191,7 @@ def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping
     executor, seats = shared
     ask: Any = questions.template
     private = isinstance(executor, PrivateExecutor)
-    if ask.send and isinstance(executor, PrivateExecutor) and executor.exhausted(seats, ask.steps):
+    if ask.send and isinstance(executor, PrivateExecutor) and executor.refuses(seats, ask.steps):
         return None  # asked one by one, each site refuses under its own name
     if "row" in questions.arrays:
         executor.load(seats, questions.arrays["row"], ask.layers)

@@ -57,7 +57,7 @@ class Recipe:
     `stay`; integer counters always stay. `proximal` is mu of FedProx: (mu / 2) |w - w_ref|^2 is added to the loss,
     w_ref being the last aggregate that the site received (the initial model before it). `corrected` says that a vector
     sent with the model is added to each gradient (SCAFFOLD). `privacy` is what a site does so that its answers
-    tell less.
+    tell less; with `secure_sum` no single model leaves, only sums under masks.
     """
 
     module: nn.Module
@@ -72,6 +72,7 @@ class Recipe:
     proximal: float = 0.0
     privacy: Privacy | None = None
     corrected: bool = False
+    secure_sum: bool = False
 
     def rate(self, step: int) -> float:
         """The learning rate of a global step."""
@@ -99,6 +100,7 @@ class Recipe:
                 **({"proximal": self.proximal} if self.proximal else {}),
                 **({"privacy": str(self.privacy)} if self.privacy else {}),
                 **({"corrected": True} if self.corrected else {}),
+                **({"secure_sum": True} if self.secure_sum else {}),
             },
             sort_keys=True,
         )
@@ -115,6 +117,7 @@ def recipe(
     buffers: BufferPolicy = "travel",
     executor: str = "auto",
     privacy: Privacy | None = None,
+    secure_sum: bool = False,
     seed: int = 0,
     **optimizer_settings: Any,
 ) -> Recipe:
@@ -133,7 +136,7 @@ def recipe(
     if optimizer_settings:
         factory = functools.partial(factory, **optimizer_settings)
     made = Recipe(module, loss_function, factory, lr, batch_size, optimizer_state, buffers, executor, Streams(seed))
-    made = replace(made, privacy=privacy)
+    made = replace(made, privacy=privacy, secure_sum=secure_sum)
     try:
         made.new_optimizer([torch.zeros(1, requires_grad=True)])
     except (TypeError, ValueError) as error:

@@ -10,7 +10,7 @@ from unpooled.combine import Array
 from unpooled.seeds import Streams
 from unpooled.sites.site import Samples, Site
 from unpooled.training.evaluation import Evaluated, score
-from unpooled.training.executors import Choice, choose
+from unpooled.training.executors import Choice
 from unpooled.training.fitting import check_fit
 from unpooled.training.layout import Layout, layout_of, numpy_rows, row_of
 from unpooled.training.optimizer_state import full_layout
@@ -90,9 +90,7 @@ class ModuleTask:
         return min(self.recipe.batch_size or self.samples(site), self.samples(site))
 
     def choose(self, sites: Sequence[Site]) -> Choice:
-        if self.recipe.privacy is not None:
-            return choose_private(self.recipe, sites, self.recipe.privacy)
-        return choose(self.recipe, sites)
+        return choose_private(self.recipe, sites)
 
     def score(self, model: Array, data: Samples) -> Evaluated:
         return score(self.recipe, layout_of(self.recipe.module), model, data)

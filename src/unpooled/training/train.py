@@ -29,13 +29,15 @@ from unpooled.training.observation import (
     privacy_of,
     restore_executors,
 )
+from unpooled.training.privacy.secure_sum.exchange import secured
+from unpooled.training.privacy.secure_sum.total import SUM_KINDS
 from unpooled.training.protocols import Protocol
 from unpooled.training.questions import HandedOver, Rows, install
 from unpooled.training.randomness import torch_stream
 from unpooled.training.recipe import Recipe
 from unpooled.training.result import Result
 
-TRAINING_KINDS = ("begin", "train", "rows")
+TRAINING_KINDS = ("begin", "train", "rows", *SUM_KINDS)
 """Question kinds whose bytes are the price of training; evaluation is counted apart."""
 
 
@@ -82,9 +84,10 @@ class Training:
             self._trained_on.install(recipe)
         else:
             install(list(self._inside), recipe)
+        program = secured(protocol.exchange()) if recipe.secure_sum else protocol.exchange()
         look = evaluate_every or max(1, steps // 40)
         self.coordinator = Coordinator(
-            self._trained_on, recipe, protocol.exchange(), steps=steps, look_every=look, anchored=protocol.anchored
+            self._trained_on, recipe, program, steps=steps, look_every=look, anchored=protocol.anchored
         )
         begun = self._testers_from if protocol.simulation_only and test is None else self.coordinator.begun
         testers = () if test is not None else tuple(name for name, b in begun.items() if b.test_samples)
@@ -193,7 +196,8 @@ def pooled(federation: Federation, recipe: Recipe) -> tuple[InProcess, Recipe]:
     y = np.concatenate([h.y for h in handed.values()])
     batch = recipe.batch_size
     together = None if batch is None else sum(min(batch, len(h.y)) for h in handed.values())
-    return InProcess([Site("pooled", Samples(X, y))]), replace(recipe, batch_size=together, privacy=None)
+    in_the_open = replace(recipe, batch_size=together, privacy=None, secure_sum=False)
+    return InProcess([Site("pooled", Samples(X, y))]), in_the_open
 
 
 def run(training: Training, on_progress: Callable[[Progress], None] | None = None) -> Result:

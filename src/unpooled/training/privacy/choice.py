@@ -9,11 +9,18 @@ from unpooled.sites.site import Site
 from unpooled.training.executors import Choice, choose
 from unpooled.training.privacy.clip_and_noise import ClippingExecutor
 from unpooled.training.privacy.dp_sgd import DPSGDExecutor
+from unpooled.training.privacy.secure_sum.executor import SumOnlyExecutor
 from unpooled.training.privacy.settings import DPSGD, Privacy
 from unpooled.training.recipe import Recipe
 
 
-def choose_private(recipe: Recipe, sites: Sequence[Site], setting: Privacy) -> Choice:
+def choose_private(recipe: Recipe, sites: Sequence[Site]) -> Choice:
+    """The executor of a recipe, behind those that guard what it sends."""
+    choice = choose(recipe, sites) if recipe.privacy is None else _noisy(recipe, sites, recipe.privacy)
+    return Choice(SumOnlyExecutor(choice.executor, sites), choice.reason) if recipe.secure_sum else choice
+
+
+def _noisy(recipe: Recipe, sites: Sequence[Site], setting: Privacy) -> Choice:
     """Clip and noise go before any executor; DP-SGD changes the local step, which the reference executor can."""
     if isinstance(setting, DPSGD):
         if recipe.executor == "vectorised":

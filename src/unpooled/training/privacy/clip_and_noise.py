@@ -14,13 +14,13 @@ from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Executor, Seats, positions
 from unpooled.training.layout import Layout, numpy_rows, row_of
 from unpooled.training.privacy.account import Account
-from unpooled.training.privacy.executor import PrivateExecutor
+from unpooled.training.privacy.executor import AccountedExecutor
 from unpooled.training.privacy.noise import clipped, gaussian
 from unpooled.training.privacy.settings import ClipAndNoise
 from unpooled.training.recipe import Recipe
 
 
-class ClippingExecutor(PrivateExecutor):
+class ClippingExecutor(AccountedExecutor):
     """Remembers what each site last received, and sends that, the clipped change, and noise.
 
     The noise is drawn from the streams of the run, which makes a simulation repeatable; a site that has to keep a

@@ -29,7 +29,7 @@ from unpooled.training.executors.base import Seats
 from unpooled.training.executors.reference import Bench, ReferenceExecutor
 from unpooled.training.layout import unflatten
 from unpooled.training.privacy.account import Account
-from unpooled.training.privacy.executor import PrivateExecutor
+from unpooled.training.privacy.executor import AccountedExecutor
 from unpooled.training.privacy.settings import DPSGD
 from unpooled.training.randomness import torch_stream
 from unpooled.training.recipe import Loss, Recipe
@@ -86,7 +86,7 @@ class _PerSample(ReferenceExecutor):
                 parameter.grad += self.recipe.proximal * (parameter.detach() - anchor)
 
 
-class DPSGDExecutor(PrivateExecutor):
+class DPSGDExecutor(AccountedExecutor):
     """Trains by DP-SGD, and counts the local steps that sent models rest on. `Unsupported` is raised before work."""
 
     def __init__(self, recipe: Recipe, sites: Sequence[Site], setting: DPSGD) -> None:

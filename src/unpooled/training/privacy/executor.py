@@ -21,27 +21,27 @@ from unpooled.training.privacy.account import Account
 
 
 class PrivateExecutor(abc.ABC):
-    """`inner` trains for `sites`, and `account` has what they have spent since the start of the run."""
+    """`inner` trains for `sites`; no training loss leaves through it."""
 
-    def __init__(self, inner: Executor, sites: Sequence[Site], account: Account) -> None:
-        self.inner, self.account, self._sites = inner, account, sites
+    def __init__(self, inner: Executor, sites: Sequence[Site]) -> None:
+        self.inner, self._sites = inner, sites
         self.name, self.layout, self.seats = inner.name, inner.layout, inner.seats
 
     @abc.abstractmethod
-    def charges(self, seats: Seats, steps: int) -> Array:
-        """The noisy answers that models sent after `steps` more local steps would rest on."""
+    def refuses(self, seats: Seats, steps: int) -> bool:
+        """Whether one of these sites would refuse to send its model after `steps` more local steps."""
 
     @abc.abstractmethod
     def rows(self, seats: Seats, layers: Layers = None) -> Array:
-        """Models as they may leave, put to the account. Raises `Refused` where that would exceed a site's budget."""
+        """Models as they may leave. Raises `Refused`."""
 
     @abc.abstractmethod
     def outgoing(self, seats: Seats) -> Array:
         """For the evaluation of a simulation: the models as they were just sent, or would be if they were sent now."""
 
-    def exhausted(self, seats: Seats, steps: int) -> bool:
-        """Whether one of these sites may not send a model after `steps` more local steps."""
-        return self.account.beyond(seats, self.charges(seats, steps))
+    @abc.abstractmethod
+    def spent(self, seat: int) -> tuple[int, float, float] | None:
+        """Models sent, epsilon and delta of one site; None where there is no account."""
 
     def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:
         """Continue from `rows`."""
@@ -76,10 +76,38 @@ class PrivateExecutor(abc.ABC):
         return self.inner.models(seats)
 
     def state(self) -> dict[str, Any]:
-        """The executor's state, and the account."""
-        return {"inner": self.inner.state(), "account": self.account.state()}
+        """The state of the executor within."""
+        return {"inner": self.inner.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
         self.inner.restore(state["inner"])
+
+
+class AccountedExecutor(PrivateExecutor):
+    """`account` has what the sites have spent since the start of the run."""
+
+    def __init__(self, inner: Executor, sites: Sequence[Site], account: Account) -> None:
+        super().__init__(inner, sites)
+        self.account = account
+
+    @abc.abstractmethod
+    def charges(self, seats: Seats, steps: int) -> Array:
+        """The noisy answers that models sent after `steps` more local steps would rest on."""
+
+    def refuses(self, seats: Seats, steps: int) -> bool:
+        """Whether a site's budget would be exceeded."""
+        return self.account.beyond(seats, self.charges(seats, steps))
+
+    def spent(self, seat: int) -> tuple[int, float, float] | None:
+        """What the account says."""
+        return self.account.spent(seat)
+
+    def state(self) -> dict[str, Any]:
+        """Also the account."""
+        return {**super().state(), "account": self.account.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        super().restore(state)
         self.account.restore(state["account"])
