@@ -34,7 +34,9 @@ class ClippingExecutor(AccountedExecutor):
         super().__init__(inner, sites, Account(sites, setting.multiplier, rates, setting.delta, setting.budget))
         self.setting = setting
         self._streams = [site.state.get("noise", recipe.streams) for site in sites]
-        start = numpy_rows(row_of(recipe.module, self.layout))
+        model = numpy_rows(row_of(recipe.module, self.layout))
+        start = np.zeros(self.layout.width, dtype=model.dtype)  # what else a row carries begins at 0
+        start[: len(model)] = model
         self._received: Array = np.broadcast_to(start, (self.seats, len(start)))
         self._just_sent = np.zeros(self.seats, dtype=bool)
 
@@ -74,9 +76,9 @@ class ClippingExecutor(AccountedExecutor):
     def outgoing(self, seats: Seats) -> Array:
         """With the noise of the answer that was just given, or else of the next one."""
         models = np.array(self.inner.models(seats))
-        width = self.layout.width
+        width = self.layout.model_width
         numbers = self.account.sends[seats] - self._just_sent[seats]
-        models[:, :width] = self._released(models[:, :width], seats, None, numbers)
+        models[:, :width] = self._released(models[:, :width], seats, self.layout.model_layers, numbers)
         return models
 
     def _released(self, own: Array, seats: Seats, layers: Layers, numbers: Array) -> Array:

@@ -73,17 +73,21 @@ class _PerSample(ReferenceExecutor):
         for parameter, name in zip(bench.parameters, self.layout.parameters, strict=True):
             noisy = gradients[name] + self.setting.noise * self.setting.clip * noise[name]
             parameter.grad = noisy / expected
-        self._pull_to_anchor(bench)
+        self._add_what_depends_on_no_sample(bench)
         bench.optimizer.step()
         return loss / expected
 
-    def _pull_to_anchor(self, bench: Bench) -> None:
-        """The gradient of a proximal term, which depends on no sample."""
+    def _add_what_depends_on_no_sample(self, bench: Bench) -> None:
+        """The gradient of a proximal term, and a correction that came with the model."""
+        row = torch.cat([p.detach().reshape(-1) for p in bench.parameters])
+        extra = torch.zeros_like(row)
         if self.recipe.proximal and bench.anchor is not None:
-            start = unflatten(bench.anchor[: self.layout.parameter_width], self.layout.parameters)
-            for parameter, anchor in zip(bench.parameters, start.values(), strict=True):
-                assert parameter.grad is not None
-                parameter.grad += self.recipe.proximal * (parameter.detach() - anchor)
+            extra += self.recipe.proximal * (row - bench.anchor[: len(row)])
+        if bench.correction is not None:
+            extra += bench.correction
+        for parameter, part in zip(bench.parameters, unflatten(extra, self.layout.parameters).values(), strict=True):
+            assert parameter.grad is not None
+            parameter.grad += part
 
 
 class DPSGDExecutor(AccountedExecutor):
