@@ -28,13 +28,23 @@ if TYPE_CHECKING:
     from unpooled.training.lazy import LazySites as LazySites
     from unpooled.training.privacy import DPSGD as DPSGD
     from unpooled.training.privacy import ClipAndNoise as ClipAndNoise
+    from unpooled.training.protocols import AverageAtEnd as AverageAtEnd
     from unpooled.training.protocols import DaisyChain as DaisyChain
     from unpooled.training.protocols import DynamicAveraging as DynamicAveraging
+    from unpooled.training.protocols import FedAdagrad as FedAdagrad
+    from unpooled.training.protocols import FedAdam as FedAdam
     from unpooled.training.protocols import FedAvg as FedAvg
+    from unpooled.training.protocols import FedAvgM as FedAvgM
+    from unpooled.training.protocols import FedBN as FedBN
     from unpooled.training.protocols import FedDC as FedDC
+    from unpooled.training.protocols import FedMR as FedMR
+    from unpooled.training.protocols import FedPer as FedPer
     from unpooled.training.protocols import FedProx as FedProx
+    from unpooled.training.protocols import FedYogi as FedYogi
     from unpooled.training.protocols import Local as Local
+    from unpooled.training.protocols import PartialAvg as PartialAvg
     from unpooled.training.protocols import Pooled as Pooled
+    from unpooled.training.protocols import RotatingAvg as RotatingAvg
     from unpooled.training.streams import Disjunction as Disjunction
     from unpooled.training.streams import HiddenVariables as HiddenVariables
     from unpooled.training.streams import HingeSGD as HingeSGD
@@ -64,13 +74,23 @@ _HOME = {
     "describe_sites": "sites.description",
     "ClipAndNoise": "training.privacy",
     "DPSGD": "training.privacy",
+    "AverageAtEnd": "training.protocols",
     "DaisyChain": "training.protocols",
-    "FedAvg": "training.protocols",
-    "FedDC": "training.protocols",
     "DynamicAveraging": "training.protocols",
+    "FedAdagrad": "training.protocols",
+    "FedAdam": "training.protocols",
+    "FedAvg": "training.protocols",
+    "FedAvgM": "training.protocols",
+    "FedBN": "training.protocols",
+    "FedDC": "training.protocols",
+    "FedMR": "training.protocols",
+    "FedPer": "training.protocols",
     "FedProx": "training.protocols",
+    "FedYogi": "training.protocols",
     "Local": "training.protocols",
+    "PartialAvg": "training.protocols",
     "Pooled": "training.protocols",
+    "RotatingAvg": "training.protocols",
     **dict.fromkeys(
         (
             "Disjunction",

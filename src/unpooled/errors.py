@@ -67,3 +67,17 @@ def fraction(**settings: float) -> None:
     for name, value in settings.items():
         if not 0.0 < value <= 1.0:
             raise BadSetting(f"{name} must lie above 0 and not above 1, got {value!r}.")
+
+
+def above_zero(**settings: float) -> None:
+    """Raise `BadSetting` unless every named setting is a finite number above 0."""
+    for name, value in settings.items():
+        if not 0.0 < value < float("inf"):
+            raise BadSetting(f"{name} must be a finite number above 0, got {value!r}.")
+
+
+def below_one(**settings: float) -> None:
+    """Raise `BadSetting` unless every named setting lies in [0, 1)."""
+    for name, value in settings.items():
+        if not 0.0 <= value < 1.0:
+            raise BadSetting(f"{name} must be at least 0 and below 1, got {value!r}.")

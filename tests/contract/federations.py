@@ -13,7 +13,7 @@ from unpooled.sites.questions import Answer, Question
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.transports.in_process import InProcess
 from unpooled.training.lazy import LazySites
-from unpooled.training.protocols import Protocol
+from unpooled.training.protocols import FedBN, Protocol
 from unpooled.training.recipe import recipe
 from unpooled.training.result import Result
 from unpooled.training.train import Training, initialised, run
@@ -24,6 +24,11 @@ FEATURES, CLASSES = 3, 3
 def net() -> nn.Module:
     """A small smooth model in double precision: rounding cannot hide a difference."""
     return nn.Sequential(nn.Linear(FEATURES, 4), nn.Tanh(), nn.Linear(4, CLASSES)).double()
+
+
+def normed() -> nn.Module:
+    """The same with a normalisation layer, for protocols that treat it apart."""
+    return nn.Sequential(nn.Linear(FEATURES, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, CLASSES)).double()
 
 
 def data(n: int, rng: np.random.Generator, classes: Sequence[int] = range(CLASSES)) -> Samples:
@@ -52,13 +57,14 @@ def training(
     protocol: Protocol,
     *,
     steps: int = 11,
-    model: nn.Module | Callable[[], nn.Module] = net,
+    model: nn.Module | Callable[[], nn.Module] | None = None,
     seed: int = 0,
     test: Samples | None = None,
     evaluate_every: int | None = None,
     **settings: Any,
 ) -> Training:
-    """A run that has not begun; `settings` are those of a recipe."""
+    """A run that has not begun; `settings` are those of a recipe. The model is `net` where the protocol allows it."""
+    model = model or (normed if isinstance(protocol, FedBN) else net)
     federation = members if isinstance(members, InProcess | LazySites) else InProcess.of(members)
     made = recipe(initialised(model, 0), seed=seed, **{"lr": 0.1, **settings})
     return Training(

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from unpooled.training.protocols import DaisyChain, DynamicAveraging, FedAvg, FedDC, FedProx, Local, Pooled, Protocol
+from unpooled.training.protocols import (
+    AverageAtEnd,
+    DaisyChain,
+    DynamicAveraging,
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedAvgM,
+    FedBN,
+    FedDC,
+    FedMR,
+    FedPer,
+    FedProx,
+    FedYogi,
+    Local,
+    PartialAvg,
+    Pooled,
+    Protocol,
+    RotatingAvg,
+)
 
 PROTOCOLS: dict[str, Protocol] = {
     "feddc": FedDC(1, 10),
@@ -22,12 +41,46 @@ PROTOCOLS: dict[str, Protocol] = {
     "dynamic-weighted": DynamicAveraging(0.003, weighted_by_samples=True),
     "daisy-chain": DaisyChain(1),
     "daisy-chain-slow": DaisyChain(2),
+    "feddc-circle-seen": FedDC(1, 4, hops="cyclic", weighted_by_seen=True, server_lr=0.7),
+    "fedavgm": FedAvgM(3, momentum=0.5),
+    "fedadagrad": FedAdagrad(3, weighted_by_samples=True),
+    "fedadam-daisy": FedAdam(4, daisy_period=1),
+    "fedyogi-fraction": FedYogi(3, fraction=0.5),
+    "fedmr": FedMR(1, 4),
+    "partial": PartialAvg(3, ("0", "2.bias"), daisy_period=1),
+    "rotating": RotatingAvg(2),
+    "fedper": FedPer(3),
+    "fedbn": FedBN(3),
+    "average-at-end": AverageAtEnd(),
     "local": Local(),
     "pooled": Pooled(),
 }
 
-SYMMETRIC = ("fedavg-each-step", "fedavg", "fedavg-weighted", "fedprox", "local", "pooled")
+SYMMETRIC = (
+    "fedavg-each-step",
+    "fedavg",
+    "fedavg-weighted",
+    "fedprox",
+    "fedavgm",
+    "fedadagrad",
+    "rotating",
+    "fedper",
+    "fedbn",
+    "average-at-end",
+    "local",
+    "pooled",
+)
 """Those that treat sites alike whatever their order: neither drawn sites nor drawn permutations."""
 
-DRAWING = ("feddc", "feddc-slow", "feddc-coprime-fraction", "fedavg-fraction", "feddc-prox", "daisy-chain")
+DRAWING = (
+    "feddc",
+    "feddc-slow",
+    "feddc-coprime-fraction",
+    "fedavg-fraction",
+    "feddc-prox",
+    "fedadam-daisy",
+    "fedmr",
+    "partial",
+    "daisy-chain",
+)
 """Those that draw sites or permutations."""

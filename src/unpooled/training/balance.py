@@ -71,6 +71,10 @@ class balance:
     def active(self, round: int, facts: Facts) -> Sites:
         return ALL
 
+    def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
+        """The mean that synchronising all would make now."""
+        return _mean(rows, self._weights(round, memory["since"], facts))
+
     def _threshold(self, round: int) -> float:
         checks = (round + 1) // self.period
         return self.threshold / checks**0.5 if self.schedule == "inverse_sqrt" else self.threshold

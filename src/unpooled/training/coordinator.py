@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from unpooled.combine import Array
+from unpooled.combine import Array, mean
 from unpooled.errors import Diverged
 from unpooled.sites.federation import Federation, ask_all
 from unpooled.sites.names import picked
@@ -54,7 +54,16 @@ class Coordinator:
         batches = _field(begun, "batch")
         start = task.start()
         self.facts = Facts(
-            federation.names, sizes, layers, model_layers, steps, task.streams, batches=batches, start=start
+            federation.names,
+            sizes,
+            layers,
+            model_layers,
+            steps,
+            task.streams,
+            batches,
+            start,
+            buffers=tuple(self.layout.buffers),
+            norms=self.layout.norms,
         )
         self.step, self.transfers, self._anchored = 0, 0, anchored
         self._pull: Pull | None = None
@@ -84,6 +93,18 @@ class Coordinator:
         if self._pull is not None:
             self._exchange(self.step - 1, self._pull, self._held)
         self._pull = self._held = self._polled = None
+
+    def preview(self, rows: Array) -> Array:
+        """The one model that the exchange would make of `rows`, those of the active sites, if it aggregated now.
+
+        `rows` (k, width) are whole models; the mean stands in for what no exchange combines: all of the model where the
+        protocol never aggregates, layers that are not shared, buffers that stay at the sites.
+        """
+        width = self.layout.model_width
+        row = self.exchange.preview(None, rows[:, :width], self.step - 1, self._memory, self.facts)
+        if row is None:
+            return mean(rows)
+        return np.concatenate([row, mean(rows[:, width:])]) if width < rows.shape[1] else row
 
     def finish(self) -> None:
         """Deliver what the last exchange pushed."""

@@ -17,7 +17,6 @@ from unpooled.training.evaluation import LOWER_IS_BETTER, Evaluated, merged, met
 from unpooled.training.exchange import Sites
 from unpooled.training.layout import Layout
 from unpooled.training.observation import models_of
-from unpooled.training.protocols import Protocol
 from unpooled.training.questions import Evaluate
 from unpooled.training.recipe import Recipe
 
@@ -42,12 +41,6 @@ class Evaluator:
     def __post_init__(self) -> None:
         if self.test is None and not self.testers:
             raise BadData("There is nothing to test on: give test=(X, y), or load the sites with a test_fraction.")
-
-    def aggregate_row(self, rows: Array, protocol: Protocol, sizes: Array) -> Array:
-        """The aggregate of these models, as the protocol would form it."""
-        if len(rows) == 1:
-            return np.array(rows[0])
-        return protocol.combiner(rows, sizes if protocol.weighted else None)
 
     def local(self, federation: Federation, active: Sites) -> dict[str, Evaluated]:
         """Each active site's own model."""

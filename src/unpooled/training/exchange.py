@@ -30,7 +30,8 @@ class Facts:
     """What a coordinator may know of a run: `sizes` (m,) as told by the sites, the parts of a row by name.
 
     `model_layers` are the parts that make up the model; `layers` has optimizer state too, where it travels. `batches`
-    (m,) is how many samples each site sees in a local step, and `start` the model that all sites begin with.
+    (m,) is how many samples each site sees in a local step, and `start` the model that all sites begin with. `buffers`
+    are the parts of the model that are no parameters, `norms` those that belong to normalisation modules.
     """
 
     names: Sequence[str]
@@ -41,6 +42,8 @@ class Facts:
     streams: Streams = field(default_factory=lambda: Streams(0))
     batches: np.ndarray[Any, np.dtype[np.int64]] | None = None
     start: Array | None = None
+    buffers: tuple[str, ...] = ()
+    norms: tuple[str, ...] = ()
 
     @property
     def sites(self) -> int:
@@ -116,6 +119,13 @@ class Exchange(Protocol):
 
     def active(self, round: int, facts: Facts) -> Sites:
         """Who trains in this step; the others are frozen."""
+        ...
+
+    def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
+        """The one model, shape (model width,), that it would make of the active sites' `rows` if it aggregated now.
+
+        `row`, what exchanges before it made of them, where it forms none. Changes nothing.
+        """
         ...
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:

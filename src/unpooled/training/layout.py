@@ -17,15 +17,26 @@ from torch import Tensor, nn
 from unpooled.combine import Array
 from unpooled.errors import BadSetting, Unsupported
 
+NORMS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+    *(nn.GroupNorm, nn.LayerNorm, nn.RMSNorm),
+)
+"""Normalisation modules; a class of your own counts when it derives from one of these."""
+
 
 @dataclass(frozen=True)
 class Layout:
-    """`parameters`, `buffers` and `state` map names to shapes, in the order of the columns."""
+    """`parameters`, `buffers` and `state` map names to shapes, in the order of the columns.
+
+    `norms` are the names of those parameters and buffers that belong to normalisation modules of torch.nn.
+    """
 
     parameters: Mapping[str, tuple[int, ...]]
     buffers: Mapping[str, tuple[int, ...]]
     state: Mapping[str, tuple[int, ...]]
     dtype: torch.dtype
+    norms: tuple[str, ...] = ()
 
     @property
     def layers(self) -> dict[str, slice]:
@@ -82,7 +93,14 @@ def layout_of(module: nn.Module, *, buffers_travel: bool = True) -> Layout:
     if dtype not in (torch.float32, torch.float64):
         raise Unsupported(f"The model's parameters are {dtype}: cast it with .float() or .double().")
     buffers = {n: tuple(b.shape) for n, b in module.named_buffers() if b.dtype.is_floating_point}
-    return Layout(parameters, buffers if buffers_travel else {}, {}, dtype)
+    buffers = buffers if buffers_travel else {}
+    return Layout(parameters, buffers, {}, dtype, _in_norms(module, (*parameters, *buffers)))
+
+
+def _in_norms(module: nn.Module, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of `names` that a normalisation module owns: its type tells, not what it is called."""
+    prefixes = [f"{name}." if name else "" for name, part in module.named_modules() if isinstance(part, NORMS)]
+    return tuple(n for n in names if any(n.startswith(p) for p in prefixes))
 
 
 def row_of(module: nn.Module, layout: Layout) -> Tensor:

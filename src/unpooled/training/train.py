@@ -126,8 +126,7 @@ class Training:
         return Progress(self.coordinator.step, self.coordinator.steps, self.coordinator.loss)
 
     def _evaluate(self, active: Sites) -> None:
-        sizes = self.coordinator.facts.sizes if active is None else self.coordinator.facts.sizes[active]
-        row = self.evaluator.aggregate_row(models_of(self._trained_on, active, outgoing=True), self.protocol, sizes)
+        row = self.coordinator.preview(models_of(self._trained_on, active, outgoing=True))
         aggregate = self.evaluator.model(self.federation, row)
         local = {} if self.protocol.simulation_only else self.evaluator.local(self._trained_on, active)
         cost = (self.traffic_bytes, self.traffic_messages)

@@ -23,13 +23,8 @@ class Protocol(abc.ABC):
 
     @property
     def combiner(self) -> Combine:
-        """How the models become one when the aggregate is evaluated."""
+        """How the models become one."""
         return combiner(getattr(self, "combine", "mean"))
-
-    @property
-    def weighted(self) -> bool:
-        """Whether the aggregate weights sites by their samples."""
-        return bool(getattr(self, "weighted_by_samples", False))
 
     @property
     def mu(self) -> float:
@@ -53,13 +48,24 @@ def label_of(protocol: Protocol) -> str:
     >>> from unpooled.training.protocols import FedAvg, Local
     >>> label_of(FedAvg(10)), label_of(FedAvg(10, fraction=0.1)), label_of(Local())
     ('FedAvg(10)', 'FedAvg(10, fraction=0.1)', 'Local')
+    >>> from unpooled.training.protocols import RotatingAvg
+    >>> label_of(RotatingAvg(10, groups=(("0", "2"), ("4",))))
+    'RotatingAvg(10, groups=0+2 then 4)'
     """
     words = []
     for f in fields(protocol):
         value = getattr(protocol, f.name)
-        text = combiner(value).__name__ if f.name == "combine" else f"{value}"
+        text = combiner(value).__name__ if f.name == "combine" else _text(value)
         if f.default is MISSING:
             words.append(text)
-        elif text != f"{f.default}":
+        elif text != _text(f.default):
             words.append(f"{f.name}={text}")
     return type(protocol).__name__ + (f"({', '.join(words)})" if words else "")
+
+
+def _text(value: object) -> str:
+    """A setting in a label: names joined by +, groups of names by "then"."""
+    if not isinstance(value, (tuple, list)):
+        return f"{value}"
+    groups = any(isinstance(v, (tuple, list)) for v in value)
+    return (" then " if groups else "+").join(map(_text, value)) or "nothing"

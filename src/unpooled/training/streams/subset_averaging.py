@@ -13,8 +13,9 @@ from typing import ClassVar
 import numpy as np
 
 from unpooled import errors
-from unpooled.combine import mean
-from unpooled.training.exchange import ALL, Channel, Exchange, Facts, Memory, Pull, Sites
+from unpooled.combine import Array, mean
+from unpooled.training.exchange import Channel, Exchange, Facts, Memory, Pull, Sites
+from unpooled.training.operators import Stateless
 from unpooled.training.protocols import Protocol
 
 
@@ -35,12 +36,9 @@ class SubsetAveraging(Protocol):
 
 
 @dataclass(frozen=True)
-class _MeanOfSome:
+class _MeanOfSome(Stateless):
     period: int
     fraction: float
-
-    def init(self, facts: Facts) -> Memory:
-        return None
 
     def _some(self, round: int, facts: Facts) -> Sites:
         count = max(1, int(np.floor(self.fraction * facts.sites + 0.5)))
@@ -50,8 +48,8 @@ class _MeanOfSome:
     def pulls(self, round: int, facts: Facts) -> Pull | None:
         return Pull(self._some(round, facts)) if round % self.period == self.period - 1 else None
 
-    def active(self, round: int, facts: Facts) -> Sites:
-        return ALL
+    def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
+        return mean(rows[self._some(round, facts)])
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
         channel.push(mean(channel.pull(self._some(channel.round, facts)), None), anchor=True)

@@ -6,26 +6,36 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unpooled.combine import mean
+from unpooled.combine import Array, mean
 from unpooled.errors import BadSetting
-from unpooled.training.exchange import NOBODY, Channel, Exchange, Facts, Memory, Pull, Sites
-from unpooled.training.operators import Nothing, aggregate, chain, every, first, only, permute, subset
+from unpooled.training.exchange import NOBODY, Channel, Exchange, Facts, Memory, Pull
+from unpooled.training.operators import (
+    Hop,
+    Nothing,
+    Stateless,
+    aggregate,
+    at_end,
+    chain,
+    every,
+    first,
+    only,
+    rotate,
+    server,
+    subset,
+)
 
 
 @dataclass(frozen=True)
-class secure_aggregate:
+class secure_aggregate(Stateless):
     """`aggregate(mean)` under masks: after it, the coordinator knows the mean and no single model."""
 
     weighted: bool = False
 
-    def init(self, facts: Facts) -> Memory:
-        return None
-
     def pulls(self, round: int, facts: Facts) -> Pull | None:
         return Pull(NOBODY)
 
-    def active(self, round: int, facts: Facts) -> Sites:
-        return None
+    def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
+        return mean(rows, facts.sizes if self.weighted else None)
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
         found = channel.secure_mean(weighted=self.weighted, layers=facts.model_only)
@@ -33,22 +43,44 @@ class secure_aggregate:
         return memory
 
 
+@dataclass(frozen=True)
+class secure_server(Stateless):
+    """A server optimizer that sees the mean under masks, and no single model."""
+
+    server: server
+
+    def init(self, facts: Facts) -> Memory:
+        return self.server.init(facts)
+
+    def pulls(self, round: int, facts: Facts) -> Pull | None:
+        return Pull(NOBODY)
+
+    def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
+        return self.server.preview(row, rows, round, memory, facts)
+
+    def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
+        found = channel.secure_mean(weighted=self.server.weighted, layers=facts.model_only)
+        memory = self.server.moved(found, memory, facts)
+        channel.push(memory["model"], layers=facts.model_only, anchor=True)
+        return memory
+
+
 def secured(exchange: Exchange) -> Exchange:
     """The same program with its averages under masks; raises `BadSetting` where single models are needed."""
-    if isinstance(exchange, aggregate):
+    if isinstance(exchange, (aggregate, server)):
         if exchange.combine != mean:
             name = getattr(exchange.combine, "__name__", exchange.combine)
             raise BadSetting(f"{name} needs single models, which a secure sum hides: use the mean.")
-        return secure_aggregate(exchange.weighted)
-    if isinstance(exchange, permute):
+        return secure_aggregate(exchange.weighted) if isinstance(exchange, aggregate) else secure_server(exchange)
+    if isinstance(exchange, Hop):
         raise BadSetting(
             "Daisy-chaining hands on single models through the coordinator, and a secure sum is to hide them: use "
             "FedAvg or FedProx, or leave secure_sum out."
         )
-    if isinstance(exchange, (every, only, subset)):
+    if isinstance(exchange, (every, at_end, only, rotate, subset)):
         return replace(exchange, exchange=secured(exchange.exchange))
     if isinstance(exchange, (chain, first)):
         return type(exchange)(*map(secured, exchange.exchanges))
-    if isinstance(exchange, (Nothing, secure_aggregate)):
+    if isinstance(exchange, (Nothing, secure_aggregate, secure_server)):
         return exchange
     raise BadSetting(f"{type(exchange).__name__} needs single models, which a secure sum hides: use FedAvg or FedProx.")
