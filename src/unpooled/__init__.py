@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from unpooled.sites.splitting import split as split
     from unpooled.sites.splitting import train_test as train_test
     from unpooled.training.lazy import LazySites as LazySites
+    from unpooled.training.learning_rate import suggest_lr as suggest_lr
+    from unpooled.training.planning import plan as plan
     from unpooled.training.privacy import DPSGD as DPSGD
     from unpooled.training.privacy import ClipAndNoise as ClipAndNoise
     from unpooled.training.protocols import AverageAtEnd as AverageAtEnd
@@ -74,6 +76,8 @@ _HOME = {
     "describe_sites": "sites.description",
     "ClipAndNoise": "training.privacy",
     "DPSGD": "training.privacy",
+    "suggest_lr": "training.learning_rate",
+    "plan": "training.planning",
     "AverageAtEnd": "training.protocols",
     "DaisyChain": "training.protocols",
     "DynamicAveraging": "training.protocols",

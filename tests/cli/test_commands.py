@@ -43,6 +43,7 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled data describe",
         "unpooled demo",
         "unpooled ledger verify",
+        "unpooled plan",
         "unpooled report",
         "unpooled resume",
         "unpooled runs",

@@ -22,7 +22,9 @@ from unpooled.training.coverage import (
     published_steps,
 )
 from unpooled.training.exchange import Facts, Pull
-from unpooled.training.operators import permute
+from unpooled.training.operators import every, permute
+from unpooled.training.planning import plan
+from unpooled.training.protocols import FedDC
 
 TABLE = [
     # m, k, delta, published steps, events that suffice, closed form: feddc.md, T6
@@ -141,9 +143,54 @@ def test_a_federation_with_too_few_samples_is_refused() -> None:
     assert published_aggregate_period(58, 8, needed(0.01, 0.01), 0.01) > 0
 
 
+def test_a_plan_puts_published_and_corrected_numbers_side_by_side() -> None:
+    found = plan(sites=441, samples=2, needed=needed(0.05, 0.01), delta=0.01)
+    assert found.k == 47
+    lemma, period, exact, bound, circle = found.rules
+    assert lemma.aggregate_period == published_steps(441, 47, 0.01)
+    assert period.aggregate_period == pytest.approx(49.898, abs=5e-4)
+    assert exact.hops == events_to_cover(441, 47, 0.01) < bound.hops == events_to_cover_bound(441, 47, 0.01)
+    assert circle.hops == 46
+    for rule in (lemma, period):
+        assert rule.rule.startswith("published")
+        assert "every model" not in rule.holds
+    shown = str(found)
+    assert "441 sites x 2 samples" in shown
+    assert "k = 47 data sets" in shown
+    for rule in found.rules:
+        line = next(line for line in shown.splitlines() if line.startswith(rule.rule))
+        assert rule.holds in line
+    assert found.as_dict()["rules"][2]["aggregate_period"] == exact.hops + 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_the_planned_period_holds_the_planned_hops(d: int) -> None:
+    """In FedDC itself: between two aggregations there are that many hops, each followed by d local steps."""
+    for rule in plan(sites=20, samples=4, needed=22, daisy_period=d).rules[2:]:
+        b = int(rule.aggregate_period)
+        facts = Facts(("a",) * 20, np.ones(20, dtype=np.int64), {"tag": slice(0, 1)}, ("tag",), 10 * b)
+        protocol, hop = FedDC(d, b), every(d, permute())
+        due = [t for t in range(b, 2 * b) if protocol.exchange().pulls(t, facts) is not None]
+        hops = [t for t in due if hop.pulls(t, facts) is not None and (t + 1) % b]
+        assert len(hops) == rule.hops
+        assert set(np.diff([b - 1, *hops, 2 * b - 1])) == {d}
+
+
+def test_a_plan_for_too_few_samples_is_refused() -> None:
+    """T7's guard: k <= m."""
+    with pytest.raises(BadSetting, match="needs 461 samples, but 50 sites x 8 are only 400"):
+        plan(sites=50, samples=8, needed=needed(0.01, 0.01), delta=0.01)
+    assert plan(sites=50, samples=8, needed=400).k == 50
+    with pytest.raises(BadSetting, match="needs 401 samples"):
+        plan(sites=50, samples=8, needed=401)
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [
+        (lambda: plan(sites=5, samples=1, needed=3, daisy_period=0), "daisy_period must be"),
+        (lambda: plan(sites=5, samples=1, needed=3, delta=2.0), "delta must lie between 0 and 1"),
+        (lambda: plan(sites=5, samples=0, needed=3), "samples must be"),
         (lambda: events_to_cover(5, 6, 0.1), "k=6 distinct datasets of 5 sites"),
         (lambda: events_to_cover(5, 0, 0.1), "k must be a whole number of at least 1"),
         (lambda: events_to_cover_bound(5, 2, 0.0), "delta must lie between 0 and 1"),

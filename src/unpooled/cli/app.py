@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from unpooled import __version__
-from unpooled.cli import compare, data, demo, ledger, report, resume, runs, stream, train
+from unpooled.cli import compare, data, demo, ledger, plan, report, resume, runs, stream, train
 
 app = typer.Typer(
     name="unpooled",
@@ -22,6 +22,7 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
 app.command("stream")(stream.stream)
+app.command("plan")(plan.plan)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("runs")(runs.runs)

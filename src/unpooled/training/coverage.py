@@ -101,7 +101,19 @@ def published_aggregate_period(sites: int, samples: int, needed: float, delta: f
     >>> round(published_aggregate_period(441, 2, math.log(1 / 0.01) / 0.05, 0.01), 3)
     49.898
     """
-    positive(samples=samples, daisy_period=daisy_period)
+    positive(daisy_period=daisy_period)
+    k = datasets_needed(sites, samples, needed)
+    _check(sites, k, delta)
+    return float(daisy_period * sites * delta ** (-1 / (2 * sites)) * _harmonic(sites, k))
+
+
+def datasets_needed(sites: int, samples: int, needed: float) -> int:
+    """k, how many data sets of `samples` hold the samples `needed`; `BadSetting` where all m hold fewer (k > m).
+
+    >>> datasets_needed(50, 8, 100)
+    13
+    """
+    positive(sites=sites, samples=samples)
     if not 0 < needed < math.inf:
         raise BadSetting(f"needed must be a number of samples above 0, got {needed!r}.")
     k = math.ceil(needed / samples)
@@ -110,8 +122,7 @@ def published_aggregate_period(sites: int, samples: int, needed: float, delta: f
             f"A model needs {math.ceil(needed)} samples, but {sites} sites x {samples} are only {sites * samples}: "
             "add sites or samples, or accept a larger error."
         )
-    _check(sites, k, delta)
-    return float(daisy_period * sites * delta ** (-1 / (2 * sites)) * _harmonic(sites, k))
+    return k
 
 
 def _harmonic(sites: int, k: int) -> float:
