@@ -201,6 +201,18 @@ def test_a_run_begun_from_python_with_a_relative_source_resumes_from_elsewhere(
     assert call("resume", tmp_path / "run").code == 0
 
 
+def test_a_plan_is_a_table_or_one_document(call: Call) -> None:
+    asked = ["plan", "--sites", 50, "--samples", 2, "--needed", 20, "--daisy-period", 3]
+    shown, told = call(*asked), call(*asked, "--format", "json")
+    assert (shown.code, told.code) == (0, 0)
+    assert re.search(r"corrected: random hops, exact +15 +48 ", shown.out)  # feddc.md T6: 15 hops; b = 3 * (15 + 1)
+    assert re.search(r"published: coverage lemma +11.7 +35.\d .* no guarantee", shown.out)
+    assert json.loads(told.out)["k"] == 10
+    refused = call("plan", "--sites", 50, "--samples", 8, "--needed", 461)
+    assert refused.code == 2
+    assert "50 sites x 8 are only 400" in refused.err
+
+
 def test_describe_prints_who_holds_what(config: Path, call: Call, tmp_path: Path) -> None:
     rows = ["where,age,y"] + [
         f"{'north' if i < 6 else 'south'},{40 + i},{'ill' if i % 2 else 'well'}" for i in range(10)
@@ -230,6 +242,7 @@ def test_the_record_holds_every_setting_and_loads_to_an_equal_config(run: Path, 
         "fraction": 1.0,
         "weighted_by_samples": False,
         "combine": "mean",
+        "server_lr": 1.0,
     }
 
 
