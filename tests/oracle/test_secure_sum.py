@@ -24,7 +24,21 @@ from unpooled.training.privacy.secure_sum import fixed_point, keys, shamir
 from unpooled.training.privacy.secure_sum.exchange import secured
 from unpooled.training.privacy.secure_sum.questions import SumKeys, SumShares, SumUnmask
 from unpooled.training.privacy.secure_sum.total import SUM_KINDS, secure_mean, threshold_of
-from unpooled.training.protocols import DaisyChain, FedAvg, FedDC, FedProx, Local, Pooled, Protocol
+from unpooled.training.protocols import (
+    AverageAtEnd,
+    DaisyChain,
+    FedAdam,
+    FedAvg,
+    FedAvgM,
+    FedDC,
+    FedMR,
+    FedProx,
+    Local,
+    PartialAvg,
+    Pooled,
+    Protocol,
+    RotatingAvg,
+)
 from unpooled.training.questions import Train
 
 __all__ = ["quick"]
@@ -69,7 +83,18 @@ def sizes(federation: InProcess) -> dict[str, int]:
 
 @pytest.mark.parametrize("executor", ["reference", "vectorised"])
 @pytest.mark.parametrize(
-    "protocol", [FedAvg(2), FedAvg(3, weighted_by_samples=True), FedAvg(2, fraction=0.6), FedProx(4), Local()]
+    "protocol",
+    [
+        FedAvg(2),
+        FedAvg(3, weighted_by_samples=True),
+        FedAvg(2, fraction=0.6),
+        FedProx(4),
+        FedAvgM(2, momentum=0.5),
+        PartialAvg(3, "body"),
+        RotatingAvg(2),
+        AverageAtEnd(),
+        Local(),
+    ],
 )
 def test_training_under_masks_is_training(protocol: Protocol, executor: str) -> None:
     """Up to the rounding of fixed point, which later steps carry on."""
@@ -242,6 +267,10 @@ def test_a_policy_may_refuse_the_sum() -> None:
     [
         (FedDC(1, 3), "Daisy-chaining hands on single models"),
         (DaisyChain(1), "Daisy-chaining hands on single models"),
+        (FedDC(1, 3, hops="cyclic"), "Daisy-chaining hands on single models"),
+        (FedDC(1, 3, weighted_by_seen=True), "seen needs single models"),
+        (FedMR(1, 3), "recombine needs single models"),
+        (FedAdam(2, combine="coordinate_median"), "coordinate_median needs single models"),
         (FedAvg(2, combine="coordinate_median"), "coordinate_median needs single models"),
     ],
 )
