@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import MISSING, fields
 
 import numpy as np
 import torch
@@ -24,16 +24,11 @@ from rivals.plain_loop import PlainLoop
 from rivals.process import RIVALS, Missing, Rival, installed
 from rivals.workloads import WORKLOADS, Arrays, Workload
 
-from unpooled.errors import Unsupported
+from unpooled.errors import UnpooledError, Unsupported
 from unpooled.training.protocols import (
     PROTOCOLS,
-    DaisyChain,
     DynamicAveraging,
     FedAvg,
-    FedDC,
-    FedProx,
-    Local,
-    Pooled,
     Protocol,
 )
 
@@ -42,24 +37,34 @@ BAR = 40.0
 AGREE = 1e-4
 WORKS = ("a", "a10")
 EXAMPLES: Mapping[str, Callable[[int], Protocol]] = {
-    "FedDC": lambda steps: FedDC(steps, 10 * steps),
-    "FedAvg": FedAvg,
-    "FedProx": FedProx,
     "DynamicAveraging": lambda steps: DynamicAveraging(0.003 * steps, steps),
-    "DaisyChain": DaisyChain,
-    "Local": lambda steps: Local(),
-    "Pooled": lambda steps: Pooled(),
+    "PartialAvg": lambda steps: PROTOCOLS["PartialAvg"](steps, share="body"),
 }
-"""Each protocol with a round of so many local steps; a new protocol is one line."""
+"""Protocols that need more than their periods, each with a round of so many local steps: a newcomer is one line."""
 FLOWER_ROUNDS = 3
 """A round of Flower takes seconds."""
 
 
-def protocol_row(work: Workload, data: Arrays, name: str, repeats: int) -> Row:
-    """Both executors in turns."""
-    protocol = EXAMPLES[name](work.local_steps)
+def example(name: str, steps: int) -> Protocol | None:
+    """The protocol with a round of so many local steps; where models hop and are averaged, every tenth hop is one.
+
+    None where a setting is required that is no period, and `EXAMPLES` has no line.
+    """
+    if name in EXAMPLES:
+        return EXAMPLES[name](steps)
+    required = [f.name for f in fields(PROTOCOLS[name]) if f.default is MISSING and f.default_factory is MISSING]
+    if not all(setting.endswith("_period") for setting in required):
+        return None
+    return PROTOCOLS[name](**{setting: steps * 10**i for i, setting in enumerate(required)})
+
+
+def protocol_row(work: Workload, data: Arrays, name: str, protocol: Protocol, repeats: int) -> Row:
+    """Both executors in turns. A protocol that cannot be run on this work says so in the note."""
     row: Row = {"kind": "protocol", "work": work.key, "name": name, "label": protocol.label}
-    plain = [rounds_alone(work, data, protocol, work.rival_rounds, "reference")]
+    try:
+        plain = [rounds_alone(work, data, protocol, work.rival_rounds, "reference")]
+    except UnpooledError as error:
+        return {**row, "note": str(error).splitlines()[0]}
     try:
         rounds_alone(work, data, protocol, work.rival_rounds, "vectorised")
     except Unsupported as error:
@@ -215,17 +220,16 @@ def main() -> int:
     torch.set_num_threads(1)
     record = Record(__file__, ("kind", "work", "name"), seed=0, fresh=chosen.fresh, folder=chosen.out)
     print(f"load {load()}; {chosen.repeats} turns each")
-    problems = [
-        f"{name} has no line in EXAMPLES of {Path(__file__).name}" for name in PROTOCOLS if name not in EXAMPLES
-    ]
+    problems = [f"{name} needs a line in EXAMPLES of this script" for name in PROTOCOLS if not example(name, 1)]
     rows = digits()
     for key in WORKS:
         work = WORKLOADS[key]
         data = work.data(*rows)
-        for name in EXAMPLES:
-            if not record.of(kind="protocol", work=key, name=name):
-                print(f"({key}) {name}, load {load()}", flush=True)
-                record.add([protocol_row(work, data, name, chosen.repeats)])
+        for name in PROTOCOLS:
+            protocol = example(name, work.local_steps)
+            if protocol is not None and not record.of(kind="protocol", work=key, name=name):
+                print(f"({key}) {protocol.label}, load {load()}", flush=True)
+                record.add([protocol_row(work, data, name, protocol, chosen.repeats)])
     missing = against_rivals(record, [name for name in chosen.rivals.split(",") if name], chosen.repeats)
     problems += show(record)
     for problem in problems:

@@ -6,9 +6,12 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))  # where scripts find it, too; "benchmarks" itself may be another package
 
+from protocols import PROTOCOLS, example  # noqa: E402
 from record import Record, table  # noqa: E402
 
 
@@ -21,6 +24,11 @@ def test_a_stopped_script_finds_its_rows_as_they_were(tmp_path: Path) -> None:
     first.add([{"work": "a", "name": "ours", "ms": 1.5, "count": 3, "note": None, "held": False}])
     kept = record(tmp_path).rows
     assert kept == first.rows == [{**kept[0], "ms": 1.5, "count": 3, "note": None, "held": False}]
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_is_measured(name: str) -> None:
+    assert isinstance(example(name, 10), PROTOCOLS[name])
 
 
 def test_fresh_forgets(tmp_path: Path) -> None:
