@@ -1,4 +1,7 @@
-"""The cells of a run: one protocol with one seed each, where they leave their results, and how they are set up."""
+"""The cells of a run: one protocol with one seed each, where they leave their results, and how they are set up.
+
+With [tune] there are cells before these, which try one learning rate each on validation rows.
+"""
 
 from __future__ import annotations
 
@@ -10,36 +13,80 @@ from unpooled.runs.config import Config
 from unpooled.runs.files import read_json
 from unpooled.runs.identity import slug
 from unpooled.runs.resolve import model_of, privacy_of, protocols_of
-from unpooled.runs.sources import Source, open_source
+from unpooled.runs.sources import Source, for_validation, open_source
 from unpooled.seeds import Streams
 from unpooled.sites.ledger import Ledger
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import Recipe, recipe
 from unpooled.training.train import Training, federation_of, initialised
+from unpooled.training.tuning import Trial, choose
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One protocol of the config with one seed."""
+    """One protocol of the config with one seed; `trial` is the place in the grid of the rate that it tries, if any."""
 
     protocol: Protocol
     seed: int
+    steps: int
+    trial: int | None = None
 
     @property
     def name(self) -> str:
         """Its file name."""
-        return f"{slug(self.protocol.label)}-seed-{self.seed}"
+        name = f"{slug(self.protocol.label)}-seed-{self.seed}"
+        return name if self.trial is None else f"{name}-lr-{self.trial}"
 
 
 def cells_of(config: Config) -> list[Cell]:
-    """All cells, seed by seed, so that an early look compares all protocols."""
+    """All cells of the comparison, seed by seed, so that an early look compares all protocols."""
     protocols = protocols_of(config)
-    return [Cell(protocol, seed) for seed in config.seeds for protocol in protocols]
+    return [Cell(protocol, seed, config.training.steps) for seed in config.seeds for protocol in protocols]
+
+
+def trials_of(config: Config) -> list[Cell]:
+    """The cells that try learning rates; they come before the others."""
+    tune = config.tune
+    if tune is None:
+        return []
+    steps = tune.steps or config.training.steps
+    seeds = config.seeds if tune.seeds is None else tune.seeds
+    protocols = protocols_of(config)
+    return [Cell(p, seed, steps, place) for seed in seeds for p in protocols for place in range(len(tune.lr))]
 
 
 def outcome_path(folder: Path, cell: Cell) -> Path:
     """Where a finished cell's results stand."""
-    return folder / "cells" / f"{cell.name}.json"
+    return folder / ("cells" if cell.trial is None else "trials") / f"{cell.name}.json"
+
+
+def trial_outcomes(folder: Path, config: Config) -> list[dict[str, Any]]:
+    """The trials that have ended, in the config's order."""
+    paths = [outcome_path(folder, cell) for cell in trials_of(config)]
+    anew = "delete it, and `unpooled resume` tries that rate anew"
+    return [read_json(path, remedy=anew) for path in paths if path.exists()]
+
+
+def learning_rate(config: Config, cell: Cell, folder: Path) -> float:
+    """The rate that a cell trains with: the config's, the one it tries, or the one that its trials chose."""
+    tune = config.tune
+    if tune is None:
+        assert config.training.lr is not None
+        return config.training.lr
+    if cell.trial is not None:
+        return tune.lr[cell.trial]
+    wanted = tune.seeds_for(cell.seed)
+    tried = [
+        Trial(t["protocol"], t["seed"], t["lr"], t["values"], t["error"])
+        for t in trial_outcomes(folder, config)
+        if t["protocol"] == cell.protocol.label and t["seed"] in wanted
+    ]
+    return choose(tried, tune.metric_for(is_classification(folder)))
+
+
+def is_classification(folder: Path) -> bool:
+    """What the record says of the task."""
+    return bool(read_json(folder / "result.json")["data"]["task"] == "classification")
 
 
 def checkpoint_path(folder: Path, cell: Cell) -> Path:
@@ -47,7 +94,7 @@ def checkpoint_path(folder: Path, cell: Cell) -> Path:
     return folder / "checkpoint" / f"{cell.name}.pt"
 
 
-def recipe_of(config: Config, source: Source, seed: int) -> Recipe:
+def recipe_of(config: Config, source: Source, seed: int, lr: float) -> Recipe:
     """The recipe for this data: the model is drawn under the seed, the loss fits the target unless named."""
     settings = config.training
     schema = source.schema
@@ -63,7 +110,7 @@ def recipe_of(config: Config, source: Source, seed: int) -> Recipe:
         module,
         loss=loss,
         optimizer=settings.optimizer,
-        lr=settings.lr,
+        lr=lr,
         batch_size=settings.batch_size,
         optimizer_state=settings.optimizer_state,
         buffers=settings.buffers,
@@ -85,7 +132,10 @@ def prepare_cell(config: Config, cell: Cell, folder: Path, executor: str | None 
             return Ledger(where / f"{slug(site)}.jsonl", run=cell.name)
 
     source = open_source(config.data, cell.seed, ledgers)
-    made = recipe_of(config, source, cell.seed)
+    if cell.trial is not None:
+        assert config.tune is not None
+        source = for_validation(source, config.tune.validation_fraction, cell.seed)
+    made = recipe_of(config, source, cell.seed, learning_rate(config, cell, folder))
     if executor is not None:
         made = replace(made, executor=executor)
     federation = federation_of(source.federation)
@@ -94,9 +144,9 @@ def prepare_cell(config: Config, cell: Cell, folder: Path, executor: str | None 
         federation,
         made,
         cell.protocol,
-        steps=config.training.steps,
+        steps=cell.steps,
         test=source.test,
-        evaluate_every=config.training.evaluate_every,
+        evaluate_every=config.training.evaluate_every if cell.trial is None else cell.steps,
     )
     return training, source
 

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from unpooled.errors import BadSetting, did_you_mean, positive
 from unpooled.runs.pooled import POOLED
 from unpooled.runs.tables import build, known_keys, names, without_none
+from unpooled.training.tuning import Tune
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -38,6 +39,9 @@ class Data:
 
     `source` is a file or folder of a real federation (relative to the config), or with `split` a pooled set: a file,
     or one of the sets that scikit-learn brings. `test_fraction` is held out at each site, or of the pooled set.
+    With `test_seed` the test rows are the same under every seed of the run. For a pooled NPZ file with arrays called
+    train_..., val_... or test_..., `test_part` names the part to test on, instead of a fraction. `image_size` (height,
+    width) of pooled images must divide theirs: a new pixel is the mean of a block of old ones.
     `allow_raw_data` lets sites hand out rows for the pooled comparison. `words` say what the report calls a site and a
     row, such as { site = "hospital", row = "patient" }.
     """
@@ -56,16 +60,18 @@ class Data:
     image_size: tuple[int, int] | None = None
     split: Split | None = None
     allow_raw_data: bool = False
+    test_seed: int | None = None
+    test_part: str | None = None
     note: str = ""
     words: dict[Literal["site", "sites", "row", "rows"], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingSettings:
-    """How the sites train. `steps` and `evaluate_every` count local steps (mini-batches)."""
+    """How the sites train. `steps` and `evaluate_every` count local steps (mini-batches). [tune] replaces `lr`."""
 
     steps: int
-    lr: float
+    lr: float | None = None
     batch_size: int | None = None
     loss: str = "auto"
     optimizer: str = "sgd"
@@ -81,7 +87,7 @@ class TrainingSettings:
         for name in ("batch_size", "evaluate_every"):
             if getattr(self, name) is not None:
                 positive(**{name: getattr(self, name)})
-        if not 0.0 < self.lr < inf:
+        if self.lr is not None and not 0.0 < self.lr < inf:
             raise BadSetting(f"lr must be a number above 0, got {self.lr!r}.")
 
 
@@ -91,6 +97,7 @@ class Config:
 
     `privacy` is a table such as { kind = "clip_and_noise", clip = 2.0, noise = 0.5 } (`unpooled.training.privacy`).
     `headline` is the label of the protocol that the report speaks of first; without it, the one with the best mean.
+    With `tune` every protocol chooses its learning rate on validation rows.
     """
 
     title: str
@@ -103,6 +110,7 @@ class Config:
     ledger: bool = False
     privacy: dict[str, Any] | None = None
     headline: str | None = None
+    tune: Tune | None = None
 
     def __post_init__(self) -> None:
         if not self.protocols:
@@ -111,6 +119,15 @@ class Config:
             raise BadSetting(f"seeds must be different whole numbers, at least one; got {list(self.seeds)}.")
         if not self.title.strip():
             raise BadSetting("title must say in a few words what the run is about.")
+        if (self.training.lr is None) == (self.tune is None):
+            found = "has neither lr nor" if self.tune is None else "has lr beside"
+            raise BadSetting(f"[training] {found} a table [tune]: set a learning rate, or let [tune] choose one.")
+        fixed = self.data.test_seed is not None or self.data.test_part is not None
+        if self.tune is not None and self.tune.seeds is not None and not fixed:
+            raise BadSetting(
+                "[tune] seeds choose for all seeds together, whose test rows then must be the same: set test_seed = 0 "
+                "in [data], or leave seeds out of [tune], so that each seed chooses for itself."
+            )
 
 
 def load(path: str | Path) -> Config:
@@ -134,6 +151,7 @@ def parse(table: Mapping[str, Any]) -> Config:
         ("[data]", data, Data),
         ("[data.split]", data.get("split") or {} if isinstance(data, Mapping) else {}, Split),
         ("[training]", table.get("training", {}), TrainingSettings),
+        ("[tune]", table.get("tune", {}), Tune),
     ):
         if not isinstance(value, Mapping):
             raise BadSetting(f"{section} must be a table of settings, got {value!r}.")
@@ -170,5 +188,5 @@ def changed(config: Config) -> dict[str, Any]:
                 out[f.name] = differing(now, inner) if inner else without_none(now)
         return out
 
-    kind_of = {"data": Data, "split": Split, "training": TrainingSettings}
+    kind_of = {"data": Data, "split": Split, "training": TrainingSettings, "tune": Tune}
     return differing(config, Config)

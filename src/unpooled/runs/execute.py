@@ -10,7 +10,7 @@ from typing import Any
 
 from unpooled.errors import BadRecord, BadSetting
 from unpooled.runs import record
-from unpooled.runs.cells import cells_of, outcome_path
+from unpooled.runs.cells import cells_of, outcome_path, trials_of
 from unpooled.runs.config import Config
 from unpooled.runs.facts import data_facts
 from unpooled.runs.files import read_json, tidy, writable
@@ -31,21 +31,23 @@ def execute(
 ) -> dict[str, Any]:
     """Run the config in the folder `out` and return its result. Cells that have ended there are kept.
 
-    Settings and data are checked before `out` is made: what is refused leaves nothing behind. Raises `BadRecord` when
-    the folder holds another run, `Interrupted` after a clean stop (Ctrl-C).
+    Settings and data are checked before `out` is made: what is refused leaves nothing behind. A run in `out` that had
+    fewer protocols or seeds, and is otherwise the same, grows by the new ones. Raises `BadRecord` when the folder holds
+    another run, `Interrupted` after a clean stop (Ctrl-C).
     """
     config = resolve(config)
     begun = (out / "result.json").exists()
-    if begun:
-        _same_run(out, config)
-    facts = None if begun else data_facts(config)
+    grows = begun and _grows(out, config)
+    facts = None if begun and not grows else data_facts(config)
     writable(out)
     with locked(out):
         tidy(out)
-        if (out / "result.json").exists():
-            _same_run(out, config)  # another process may have begun it meanwhile
-        else:
+        if not (out / "result.json").exists():
             record.begin(out, config, facts or data_facts(config))
+        elif _grows(out, config):  # another process may have begun it meanwhile
+            record.grow(out, config, facts or data_facts(config))
+        elif record.config_of(out) != config:  # other words, or a kill while the run grew
+            record.write_settings(out, config)
         plan = Plan(config, out, watch or (lambda tick: None), stop or (lambda: False), checkpoint_seconds)
         return _run(plan, workers)
 
@@ -73,24 +75,39 @@ def only(config: Config, *, protocol: str | None = None, seed: int | None = None
     return replace(config, protocols=(config.protocols[place],), seeds=(chosen,))
 
 
-def _same_run(out: Path, config: Config) -> None:
+def _grows(out: Path, config: Config) -> bool:
+    """Whether `config` is the run in `out` with protocols or seeds added; False for the very same, an error else."""
     found = read_json(out / "result.json").get("identity")
-    if found != identity(config):
-        raise BadRecord(f"{out} holds a run with other settings ({found}): choose another folder with --out.")
+    if found == identity(config):
+        return False
+    if (out / "config.toml").is_file():
+        old = record.config_of(out)
+        less = replace(config, protocols=old.protocols, seeds=old.seeds, headline=None)
+        labels = {p.label for p in protocols_of(config)}
+        within = {p.label for p in protocols_of(old)} <= labels and set(old.seeds) <= set(config.seeds)
+        if within and identity(less) == found:
+            return True
+    raise BadRecord(f"{out} holds a run with other settings ({found}): choose another folder with --out.")
 
 
 def _run(plan: Plan, workers: int) -> dict[str, Any]:
-    todo = [cell for cell in cells_of(plan.config) if not outcome_path(plan.out, cell).exists()]
+    phases = [
+        [cell for cell in cells if not outcome_path(plan.out, cell).exists()]
+        for cells in (trials_of(plan.config), cells_of(plan.config))
+    ]
     result: dict[str, Any] = read_json(plan.out / "result.json")
-    if not todo and result["status"] in ("finished", "failed"):
+    if not any(phases) and result["status"] in ("finished", "failed"):
         return result
     began, before = time.monotonic(), result["seconds"]
     status = "interrupted"
+    done, total = 0, sum(cell.steps for todo in phases for cell in todo)
     try:
-        if len(todo) == 1 or workers <= 1:
-            in_this_process(plan, todo)
-        elif todo:
-            in_processes(plan, todo, min(workers, len(todo)))
+        for todo in phases:  # trials first: the others train with the rate that these choose
+            if len(todo) == 1 or workers <= 1:
+                in_this_process(plan, todo, done, total)
+            elif todo:
+                in_processes(plan, todo, done, total, min(workers, len(todo)))
+            done += sum(cell.steps for cell in todo)
         status = "finished"
     finally:
         result = record.collect(plan.out, plan.config, status, before + time.monotonic() - began)

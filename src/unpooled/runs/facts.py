@@ -10,7 +10,7 @@ from unpooled.errors import BadData, BadSetting
 from unpooled.runs.cells import recipe_of
 from unpooled.runs.config import Config
 from unpooled.runs.resolve import protocols_of
-from unpooled.runs.sources import Source, holdings, open_source
+from unpooled.runs.sources import Source, for_validation, holdings, open_source
 
 
 def data_facts(config: Config) -> dict[str, Any]:
@@ -19,10 +19,14 @@ def data_facts(config: Config) -> dict[str, Any]:
     The data of every seed are opened once. Raises `BadData` and `BadSetting` for what could only fail later.
     """
     _refuse_raw_rows(config)
+    tune = config.tune
     source, tests = _opened(config, config.seeds[0])
     for seed in config.seeds[1:]:
         _opened(config, seed)
-    made = recipe_of(config, source, config.seeds[0])
+    if tune is not None:
+        for seed in dict.fromkeys(seed for own in config.seeds for seed in tune.seeds_for(own)):
+            for_validation(open_source(config.data, seed), tune.validation_fraction, seed)
+    made = recipe_of(config, source, config.seeds[0], config.training.lr or min(tune.lr if tune else ()))
     classes = source.schema.classes
     return {
         "data": {
@@ -32,6 +36,7 @@ def data_facts(config: Config) -> dict[str, Any]:
             "features": prod(source.schema.shape),
             "test": "sites" if source.test is None else "central",
             "test_samples": tests,
+            "test_fixed": config.data.test_seed is not None or config.data.test_part is not None,
             "note": config.data.note,
             "words": dict(config.data.words),
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ from unpooled.errors import BadData, BadSetting, did_you_mean
 from unpooled.sites.agreement import MOST_CLASSES
 from unpooled.sites.payload import Array
 from unpooled.sites.preparation import pixels
-from unpooled.sites.reading import read_table
+from unpooled.sites.reading import from_arrays, read_table
+from unpooled.sites.schema import Table
 
 if TYPE_CHECKING:
     from unpooled.runs.config import Data
@@ -55,6 +57,49 @@ POOLED: dict[str, Callable[[], tuple[Array, Array]]] = {
 """Real data sets that scikit-learn brings: features (n, p) and labels or targets (n,)."""
 
 
+PART = "part"
+"""The column that names the part of an NPZ file which a row came from."""
+
+
+def _read_parts(path: Path) -> Table | None:
+    """An NPZ file with arrays train_images, train_labels, val_images, ... as one table with a column `part`.
+
+    The files of MedMNIST are made like this. Labels of shape (n, 1) become (n,); arrays of no part are left out.
+    None for any other file.
+    """
+    if path.suffix != ".npz":
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            parts = [p for p in ("train", "val", "test") if any(name.startswith(f"{p}_") for name in file.files)]
+            names = {name.partition("_")[2] for name in file.files if name.partition("_")[0] in parts}
+            if "train" not in parts:
+                return None
+            arrays = {name: [_column(file[f"{part}_{name}"]) for part in parts] for name in sorted(names)}
+    except KeyError as error:
+        raise BadData(f"{path.name} has no array {error.args[0]}: every part needs the same arrays.") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise BadData(f"{path} cannot be read as NPZ ({error}): write the file again.") from error
+    whole = {name: np.concatenate(found) for name, found in arrays.items()}
+    sizes = [len(found) for found in next(iter(arrays.values()))]
+    whole[PART] = np.repeat(np.array(parts), sizes)
+    return from_arrays(whole, str(path))
+
+
+def _column(array: Array) -> Array:
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _smaller(block: Array, size: tuple[int, int], name: str) -> Array:
+    """Images (n, channels, height, width) brought to `size`, each pixel the mean of a block; bytes stay bytes."""
+    if block.ndim != 4 or any(old % new for old, new in zip(block.shape[2:], size, strict=True)):
+        raise BadSetting(f"image_size = {list(size)} does not divide the images of {name}, {block.shape[2:]} pixels.")
+    (height, width), (n, channels) = size, block.shape[:2]
+    blocks = block.reshape(n, channels, height, block.shape[2] // height, width, block.shape[3] // width)
+    mean: Array = blocks.mean(axis=(3, 5))
+    return np.rint(mean).astype(np.uint8) if block.dtype == np.uint8 else mean.astype(block.dtype)
+
+
 def read_pooled(data: Data) -> tuple[Array, Array, dict[str, Array]]:
     """Features, labels and the named columns of a pooled set."""
     if data.source in POOLED:
@@ -64,7 +109,8 @@ def read_pooled(data: Data) -> tuple[Array, Array, dict[str, Array]]:
     if not path.is_file():
         hint = did_you_mean(path.name, POOLED)
         raise BadData(f"There is no file '{data.source}' to share out.{hint} Check source in [data].")
-    table = read_table(path)
+    in_parts = _read_parts(path)
+    table = read_table(path) if in_parts is None else in_parts
     target = data.target or ("y" if "y" in table.columns else None)
     if target is None or target not in table.columns:
         names = ", ".join(table.columns)
@@ -74,8 +120,8 @@ def read_pooled(data: Data) -> tuple[Array, Array, dict[str, Array]]:
     regression = data.task == "regression" or (data.task == "auto" and many)
     y = table.numbers(target) if regression else labels.astype(str)
     if table.block is not None:
-        shape = table.block.shape[1:]
-        return pixels(table.block, shape), y, dict(table.columns)
+        block = table.block if data.image_size is None else _smaller(table.block, data.image_size, path.name)
+        return pixels(block, block.shape[1:]), y, dict(table.columns)
     left_out = {
         target,
         *data.drop,

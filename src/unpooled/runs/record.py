@@ -40,9 +40,26 @@ unless sites added noise.
 
 def begin(folder: Path, config: Config, facts: dict[str, Any]) -> None:
     """Write what is known before any work: settings, environment, a result without cells. `facts` are of the data."""
+    write_settings(folder, config)
+    write_json(folder / "result.json", _beginning(folder, config, facts))
+
+
+def grow(folder: Path, config: Config, facts: dict[str, Any]) -> None:
+    """The same for a run that gets more protocols or seeds: when it began and how long it took stay."""
+    old = read_json(folder / "result.json")
+    kept = {key: old[key] for key in ("started", "seconds")}
+    write_json(folder / "result.json", {**_beginning(folder, config, facts), **kept})
+    write_settings(folder, config)
+
+
+def write_settings(folder: Path, config: Config) -> None:
+    """The settings in full, and what the numbers may depend on besides them."""
     write_bytes(folder / "config.toml", tomli_w.dumps(resolved(config)).encode())
     write_json(folder / "environment.json", environment())
-    result = {
+
+
+def _beginning(folder: Path, config: Config, facts: dict[str, Any]) -> dict[str, Any]:
+    return {
         "family": config.family,
         "title": config.title,
         "name": folder.name,
@@ -58,9 +75,9 @@ def begin(folder: Path, config: Config, facts: dict[str, Any]) -> None:
         "questions": {kind: KINDS[kind].tells for kind in sorted(KINDS)},
         "cells": [],
         "privacy": {"ledger": config.ledger, "heads": {}, "settings": settings_told(config)},
+        "tuning": None,
         **facts,
     }
-    write_json(folder / "result.json", result)
 
 
 def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[str, Any]:
@@ -86,7 +103,8 @@ def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[s
     result["status"] = "failed" if failed and status == "finished" else status
     result["error"] = f"{failed[0]['protocol']}, seed {failed[0]['seed']}: {failed[0]['error']}" if failed else None
     result["seconds"] = round(seconds, 3)
-    keys = ("protocol", "seed", "status", "seconds", "executor", "executor_reason", "error")
+    result["tuning"] = _tuning(folder, config, done)
+    keys = ("protocol", "seed", "status", "seconds", "lr", "executor", "executor_reason", "error")
     result["cells"] = [{k: c[k] for k in keys} for c in done]
     ended = {(c["protocol"], c["seed"]) for c in done}
     result["cells"] += [
@@ -95,6 +113,7 @@ def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[s
             "seed": c.seed,
             "status": "missing",
             "seconds": 0.0,
+            "lr": None,
             "executor": "",
             "executor_reason": "",
             "error": None,
@@ -107,6 +126,22 @@ def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[s
     }
     write_json(folder / "result.json", result)
     return result
+
+
+def _tuning(folder: Path, config: Config, done: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What was tried on validation rows, and what each cell trained with."""
+    tune = config.tune
+    if tune is None:
+        return None
+    return {
+        "lr": list(tune.lr),
+        "validation_fraction": tune.validation_fraction,
+        "steps": tune.steps or config.training.steps,
+        "seeds": None if tune.seeds is None else list(tune.seeds),
+        "metric": tune.metric_for(cells.is_classification(folder)),
+        "tried": cells.trial_outcomes(folder, config),
+        "chosen": [{k: c[k] for k in ("protocol", "seed", "lr")} for c in done],
+    }
 
 
 def config_of(folder: Path) -> Config:

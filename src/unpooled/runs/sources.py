@@ -11,7 +11,7 @@ import numpy as np
 
 from unpooled.errors import BadData, BadSetting, did_you_mean
 from unpooled.runs.config import Data
-from unpooled.runs.pooled import POOLED, read_pooled
+from unpooled.runs.pooled import PART, POOLED, read_pooled
 from unpooled.sites.description import describe_sites
 from unpooled.sites.ledger import Ledger
 from unpooled.sites.loading import read_sites
@@ -22,6 +22,10 @@ from unpooled.sites.schema import Schema, Table
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.splitting import split, train_test
 from unpooled.sites.transports.in_process import InProcess
+from unpooled.sites.validation import set_aside, together
+
+GROUP = "group of rows"
+"""The column that keeps rows together while a shared-out table is scaled; a feature is called x0, x1, ..."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +43,17 @@ def open_source(data: Data, seed: int, ledgers: Callable[[str], Ledger] | None =
     if data.split is None:
         _refuse_pooled_names(data)
         sites, default = read_sites(data.source, site=data.site, image_size=data.image_size)
-        return _prepared(data, sites, data.target or default, data.test_fraction, seed, policy, ledgers)
+        drawn = seed if data.test_seed is None else data.test_seed
+        return _prepared(data, sites, data.target or default, data.test_fraction, drawn, policy, ledgers)
     return _split(data, seed, policy, ledgers)
+
+
+def for_validation(source: Source, fraction: float, seed: int) -> Source:
+    """The source with validation rows of the sites for test rows, in one place if the test rows were."""
+    sites = set_aside(source.federation, fraction, seed)
+    federation = InProcess.of(sites, schema=source.schema)
+    federation.traffic.restore(source.federation.traffic.state())
+    return Source(federation, None if source.test is None else together(sites), source.schema)
 
 
 def _refuse_pooled_names(data: Data) -> None:
@@ -90,9 +103,7 @@ def _split(data: Data, seed: int, policy: Policy, ledgers: Callable[[str], Ledge
     assert data.split is not None
     X, y, columns = read_pooled(data)
     groups = columns.get(data.group) if data.group else None
-    train, test = train_test(X, y, test_fraction=data.test_fraction, groups=groups, seed=seed)
-    if len(test) == 0:
-        raise BadSetting(f"test_fraction = {data.test_fraction} leaves no row to test on: use 0.3, for example.")
+    train, test = _divided(data, X, y, columns, seed)
     chosen = data.split
     by = None
     if chosen.by is not None:
@@ -109,6 +120,7 @@ def _split(data: Data, seed: int, policy: Policy, ledgers: Callable[[str], Ledge
         classes_per_site=chosen.classes_per_site,
         exponent=chosen.exponent,
         by=by,
+        groups=None if groups is None else groups[train],
         seed=seed,
     )
     for site in shared:
@@ -121,7 +133,8 @@ def _split(data: Data, seed: int, policy: Policy, ledgers: Callable[[str], Ledge
     raw = [_raw(site) for site in shared]
     federation = InProcess.of(raw)
     task = "regression" if schema.classes is None else "classification"
-    schema_scaled = prepare(federation, target="y", task=task, scale=True, seed=seed)
+    group = None if groups is None else GROUP
+    schema_scaled = prepare(federation, target="y", task=task, group=group, scale=True, seed=seed)
     federation.schema = replace(schema_scaled, classes=schema.classes)
     assert schema_scaled.preparation is not None
     table = Table({f"x{i}": column for i, column in enumerate(X[test].T.astype(np.float64))})
@@ -129,11 +142,29 @@ def _split(data: Data, seed: int, policy: Policy, ledgers: Callable[[str], Ledge
     return Source(federation, samples(features, labels), federation.schema)
 
 
+def _divided(data: Data, X: Array, y: Array, columns: dict[str, Array], seed: int) -> tuple[Array, Array]:
+    """Rows for the sites and rows to test on: by the file's own parts, or drawn."""
+    if data.test_part is not None:
+        parts = columns.get(PART)
+        if parts is None or data.test_part not in parts:
+            known = "no parts" if parts is None else f"the parts {', '.join(sorted(set(parts.tolist())))}"
+            raise BadSetting(f"[data] test_part = '{data.test_part}', but {Path(data.source).name} has {known}.")
+        return np.flatnonzero(parts != data.test_part), np.flatnonzero(parts == data.test_part)
+    groups = columns.get(data.group) if data.group else None
+    drawn = seed if data.test_seed is None else data.test_seed
+    train, test = train_test(X, y, test_fraction=data.test_fraction, groups=groups, seed=drawn)
+    if len(test) == 0:
+        raise BadSetting(f"test_fraction = {data.test_fraction} leaves no row to test on: use 0.3, for example.")
+    return train, test
+
+
 def _raw(site: Site) -> Site:
     """The site as if it had its rows from a file, so that it is prepared like one."""
     data = site.require_train()
     columns: dict[str, Array] = {f"x{i}": column for i, column in enumerate(data.X.T.astype(np.float64))}
     columns["y"] = data.y.astype(np.float64)
+    if data.groups is not None:
+        columns[GROUP] = data.groups.astype(object)
     return Site(site.name, policy=site.policy, ledger=site.ledger, state={"table": Table(columns)})
 
 

@@ -19,6 +19,7 @@ from unpooled.runs.config import Config
 from unpooled.runs.files import write_bytes, write_json
 from unpooled.runs.sources import Source
 from unpooled.training.train import Training
+from unpooled.training.tuning import trial_values
 
 Report = Callable[[int], None]
 """Called with the local steps done so far."""
@@ -32,6 +33,7 @@ FAILURES = (BadData, BadSetting, Diverged, Refused, SiteFailed, Unsupported)
 class _Work:
     """A cell at work: `began` is a monotonic time, `spent` the seconds before the last stop."""
 
+    config: Config
     cell: Cell
     folder: Path
     began: float
@@ -53,7 +55,7 @@ def run_cell(
     """
     saved = checkpoint_path(folder, cell)
     state: dict[str, Any] | None = checkpoint.load(saved) if saved.exists() else None
-    work = _Work(cell, folder, time.monotonic())
+    work = _Work(config, cell, folder, time.monotonic())
     with one_thread():
         try:
             training, work.source = prepare_cell(config, cell, folder, state["executor"] if state else None)
@@ -102,8 +104,11 @@ def _train(work: _Work, training: Training, saved: Path, report: Report, stop: S
 
 
 def _write_outcome(work: _Work, status: str, error: str | None) -> None:
-    """Models first, then the file that says that this cell has ended."""
+    """Models first, then the file that says that this cell has ended; of a trial only what it came to."""
     cell, training = work.cell, work.training
+    if cell.trial is not None:
+        _write_trial(work, error)
+        return
     found: dict[str, Any] = {"executor": "", "executor_reason": ""}
     found |= {"history": [], "sites": [], "traffic": [], "privacy": []}
     heads: dict[str, str] = {}
@@ -131,8 +136,28 @@ def _write_outcome(work: _Work, status: str, error: str | None) -> None:
             "status": status,
             "error": error,
             "seconds": round(work.seconds, 3),
+            "lr": None if training is None else training.recipe.rate(0),
             "heads": heads,
             "warnings": list(work.source.schema.warnings) if work.source is not None else [],
             **found,
+        },
+    )
+
+
+def _write_trial(work: _Work, error: str | None) -> None:
+    """What one learning rate came to on the validation rows."""
+    cell, training, tune = work.cell, work.training, work.config.tune
+    assert tune is not None
+    assert cell.trial is not None
+    values = {} if training is None or error is not None else trial_values(training.result, cell.protocol)
+    write_json(
+        outcome_path(work.folder, cell),
+        {
+            "protocol": cell.protocol.label,
+            "seed": cell.seed,
+            "lr": tune.lr[cell.trial],
+            "values": values,
+            "error": error,
+            "seconds": round(work.seconds, 3),
         },
     )

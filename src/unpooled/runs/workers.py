@@ -44,9 +44,8 @@ class Plan:
     checkpoint_seconds: float
 
 
-def in_this_process(plan: Plan, todo: Sequence[Cell]) -> None:
-    """One cell after the other. Raises `Interrupted` after a clean stop."""
-    total, done = len(todo) * plan.config.training.steps, 0
+def in_this_process(plan: Plan, todo: Sequence[Cell], done: int, total: int) -> None:
+    """One cell after the other; `done` of `total` steps were taken before. Raises `Interrupted` after a clean stop."""
     with StopOnInterrupt() as interrupted:
 
         def stop() -> bool:
@@ -60,17 +59,16 @@ def in_this_process(plan: Plan, todo: Sequence[Cell]) -> None:
                 plan.watch(Tick(done + steps, total, cell.name))
 
             run_cell(plan.config, cell, plan.out, report, stop, checkpoint_seconds=plan.checkpoint_seconds)
-            done += plan.config.training.steps
+            done += cell.steps
             plan.watch(Tick(done, total, cell.name))
 
 
-def in_processes(plan: Plan, todo: Sequence[Cell], workers: int) -> None:
-    """`workers` cells at a time. Raises `Interrupted` after a clean stop, or the first error of a process."""
+def in_processes(plan: Plan, todo: Sequence[Cell], done: int, total: int, workers: int) -> None:
+    """`workers` cells at a time; otherwise like `in_this_process`. Raises also the first error of a process."""
     context = get_context("spawn")
     queue: Queue[tuple[str, int]] = context.Queue()
     stopping = context.Event()
     steps = dict.fromkeys((cell.name for cell in todo), 0)
-    total = len(todo) * plan.config.training.steps
     with (
         StopOnInterrupt() as interrupted,
         ProcessPoolExecutor(workers, context, _start_worker, (queue, stopping)) as pool,
@@ -84,11 +82,11 @@ def in_processes(plan: Plan, todo: Sequence[Cell], workers: int) -> None:
             while open_futures:
                 finished, open_futures = wait(open_futures, timeout=0.1)
                 for future in finished:
-                    steps[futures[future].name] = plan.config.training.steps
+                    steps[futures[future].name] = futures[future].steps
                 while not queue.empty():
                     name, count = queue.get()
                     steps[name] = max(steps[name], count)
-                plan.watch(Tick(sum(steps.values()), total, ""))
+                plan.watch(Tick(done + sum(steps.values()), total, ""))
                 if interrupted() or plan.stop():
                     stopping.set()
         finally:

@@ -10,7 +10,7 @@ all zeros.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -93,7 +93,8 @@ def answer_prepare(site: Site, question: Prepare) -> PrepareAnswer:
         else:
             y = class_numbers(target.labels(table)[rows], question.classes)
         made[part] = samples(X[rows].astype(np.float32), y)
-    site.train, site.test = made["train"], made["test"] if len(made["test"]) else None
+    site.train = replace(made["train"], groups=site.state.get("groups"))
+    site.test = made["test"] if len(made["test"]) else None
     return PrepareAnswer(train=len(made["train"]), test=len(made["test"]))
 
 

@@ -17,14 +17,17 @@ from unpooled.sites.questions import Answer, Failure, Question, failure_from, ha
 @dataclass(frozen=True)
 class Samples:
     """`X` has shape (n, ...) and dtype float32 (or float64); `y` has shape (n,) or (n, outputs): int64 class
-    numbers or floats."""
+    numbers or floats. `groups` (n,), where known, names what rows belong together, such as a patient."""
 
     X: Array
     y: Array
+    groups: Array | None = None
 
     def __post_init__(self) -> None:
         if len(self.X) != len(self.y):
             raise BadData(f"X holds {len(self.X)} samples and y {len(self.y)}: they must be the same samples.")
+        if self.groups is not None and len(self.groups) != len(self.y):
+            raise BadData(f"groups names {len(self.groups)} rows, y {len(self.y)}: they must be the same rows.")
 
     def __len__(self) -> int:
         return len(self.X)

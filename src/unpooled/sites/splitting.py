@@ -138,6 +138,7 @@ def split(
     classes_per_site: int | None = None,
     exponent: float | None = None,
     by: Any = None,
+    groups: Any = None,
     seed: int = 0,
     test: tuple[Any, Any] | None = None,
 ) -> InProcess:
@@ -147,8 +148,9 @@ def split(
     sorted order; floats are a regression target, which may have shape (n, outputs). `samples` is the number
     of rows a site (one for all, or one each); None shares out all rows. `how` is `iid`, `dirichlet` (label
     skew, `alpha`, 0.5), `classes` (`classes_per_site`, 2), `zipf` (unequal sizes, `exponent`, 1.0; with
-    `samples` their mean), or `natural` (one site for each value of `by` (n,), named after it). `test` = (X,
-    y) becomes the test set of every site, shared, not copied. Raises `BadSetting` for more samples than rows
+    `samples` their mean), or `natural` (one site for each value of `by` (n,), named after it). `groups` (n,)
+    names what rows belong together: validation rows are then set apart by group. `test` = (X, y) becomes the
+    test set of every site, shared, not copied. Raises `BadSetting` for more samples than rows
     and for settings of another `how`, `BadData` for arrays that cannot be used.
     """
     given = {"alpha": alpha, "classes_per_site": classes_per_site, "exponent": exponent, "by": by}
@@ -176,7 +178,10 @@ def split(
     shared = None if test is None else _test_set(test, schema, pooled)
     rows = [np.sort(part) for part in parts]
     simulated = Policy(allow_raw_data=True)  # these rows were in one place already
-    shares = [Samples(pooled.X[part], pooled.y[part]) for part in rows]
+    kept = None if groups is None else np.asarray(groups)
+    if kept is not None and len(kept) != len(pooled):
+        raise BadData(f"groups holds {len(kept)} rows and X {len(pooled)}: they must be the same rows.")
+    shares = [Samples(pooled.X[p], pooled.y[p], None if kept is None else kept[p]) for p in rows]
     made = [Site(name, share, shared, simulated) for name, share in zip(names, shares, strict=True)]
     return InProcess.of(made, schema=schema)
 

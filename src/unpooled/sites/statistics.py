@@ -137,6 +137,7 @@ def answer_split(site: Site, question: Split) -> SplitAnswer:
         groups=groups,
     )
     site.state["parts"] = {"train": rows[train], "test": rows[test]}
+    site.state["groups"] = None if groups is None else groups[train]
     return SplitAnswer(train=len(train), test=len(test), unlabelled=len(table) - len(rows))
 
 

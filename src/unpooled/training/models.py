@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import nn
 
 from unpooled.errors import BadSetting, positive
+from unpooled.training.models_resnet import ResNet
 
 
 class ModelSettings(Protocol):
@@ -46,10 +47,15 @@ class MLP:
 
 @dataclass(frozen=True)
 class CNN:
-    """3 x 3 convolutions with group norm, ReLU and 2 x 2 max-pooling, then one linear layer; images (C, H, W)."""
+    """3 x 3 convolutions with group norm and ReLU, each halving the image, then one linear layer; images (C, H, W).
+
+    `halve` = "pool" does so by 2 x 2 max-pooling, "stride" by looking at every second pixel only, which costs a
+    quarter of the multiplications.
+    """
 
     channels: tuple[int, ...] = (16, 32)
     groups: int = 4
+    halve: Literal["pool", "stride"] = "pool"
 
     def __post_init__(self) -> None:
         positive(groups=self.groups)
@@ -57,6 +63,8 @@ class CNN:
             positive(channels=width)
             if width % self.groups:
                 raise BadSetting(f"channels must be multiples of groups={self.groups}, got {width}.")
+        if self.halve not in ("pool", "stride"):
+            raise BadSetting(f"halve must be 'pool' or 'stride', got {self.halve!r}.")
 
     def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         if len(shape) != 3:
@@ -64,13 +72,14 @@ class CNN:
         layers: list[nn.Module] = []
         before, height, width = shape
         for after in self.channels:
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(self.groups, after), nn.ReLU()]
-            layers.append(nn.MaxPool2d(2))
-            before, height, width = after, height // 2, width // 2
+            pool = self.halve == "pool"
+            layers.append(nn.Conv2d(before, after, 3, stride=1 if pool else 2, padding=1))
+            layers += [nn.GroupNorm(self.groups, after), nn.ReLU(), *([nn.MaxPool2d(2)] if pool else [])]
+            before, height, width = after, *((n // 2 if pool else (n + 1) // 2) for n in (height, width))
         if height * width == 0:
             raise BadSetting(f"Images of {shape[1]} x {shape[2]} are too small for {len(self.channels)} poolings.")
         return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * height * width, outputs))
 
 
-MODELS: dict[str, type[ModelSettings]] = {"linear": Linear, "mlp": MLP, "cnn": CNN}
+MODELS: dict[str, type[ModelSettings]] = {"linear": Linear, "mlp": MLP, "cnn": CNN, "resnet": ResNet}
 """Every model by the name that configs use."""

@@ -16,6 +16,8 @@ class Protocol(abc.ABC):
 
     summary: ClassVar[str]
     simulation_only: ClassVar[bool] = False
+    result_model: ClassVar[str] = "aggregate"
+    """What counts as this protocol's result: `aggregate`, or `local_mean` where models are never combined."""
 
     @abc.abstractmethod
     def exchange(self) -> Exchange:

@@ -24,6 +24,7 @@ class DaisyChain(Protocol):
     daisy_period: int
     hops: int | str = "random"
     summary: ClassVar[str] = "models hop between sites and are never averaged"
+    result_model: ClassVar[str] = "local_mean"
 
     def __post_init__(self) -> None:
         errors.positive(daisy_period=self.daisy_period)

@@ -15,6 +15,7 @@ class Local(Protocol):
     """Each site trains alone; what matters is the mean and the worst of the local models."""
 
     summary: ClassVar[str] = "each site trains alone"
+    result_model: ClassVar[str] = "local_mean"
 
     def exchange(self) -> Exchange:
         return Nothing()
