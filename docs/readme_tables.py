@@ -11,39 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from unpooled.figures.summary import final_table, traffic_table
-from unpooled.figures.words import bytes_text, metric_called
+from unpooled.figures.tables import results_table
 from unpooled.runs.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def table(folder: Path) -> str:
-    """One run as a Markdown table: aggregate, local mean, worst site, bytes a site."""
+    """One run's results as a Markdown table."""
     result = read_json(folder / "result.json")
-    metric = metric_called(result["main_metric"])
-    final = final_table(pd.read_parquet(folder / "history.parquet"), result["main_metric"])
-    final = final.set_index(["protocol", "model"])
-    cost = traffic_table(pd.read_parquet(folder / "traffic.parquet")).set_index("protocol")
-    seeds = len({cell["seed"] for cell in result["cells"]})
-    lines = [
-        f"**{result['title']}** ({metric.name}, mean and 95 % interval over {seeds} seeds)",
-        "",
-        "| protocol | aggregate | mean local model | worst local model | bytes a site |",
-        "|---|---|---|---|---|",
-    ]
-    for protocol in result["protocols"]:
-        label = protocol["label"]
-        cells = [
-            metric.interval(final.loc[(label, m), "mean"], final.loc[(label, m), "half_width"])
-            if (label, m) in final.index
-            else "-"
-            for m in ("aggregate", "local_mean", "local_min")
-        ]
-        size = bytes_text(float(cost.loc[label, ["up_bytes", "down_bytes"]].sum()))
-        note = " (simulation only)" if protocol["simulation_only"] else ""
-        lines.append(f"| {label}{note} | {' | '.join(cells)} | {size} |")
-    return "\n".join(lines)
+    frames = [pd.read_parquet(folder / f"{name}.parquet") for name in ("history", "traffic")]
+    return results_table(result, *frames).markdown()
 
 
 def main(root: Path) -> None:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from unpooled.training.streams import compare_streams as compare_streams
     from unpooled.training.streams import read_table as read_table
     from unpooled.training.streams import stream as stream
+    from unpooled.training.tuning import Tune as Tune
 
 # Names are fetched when first used, so that what needs no torch does not wait for it.
 _HOME = {
@@ -112,6 +113,7 @@ _HOME = {
         ),
         "training.streams",
     ),
+    "Tune": "training.tuning",
 }
 __all__ = ["__version__", *sorted(_HOME)]
 

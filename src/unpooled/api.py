@@ -11,21 +11,24 @@ import numpy as np
 import torch
 from torch import nn
 
-from unpooled.errors import BadSetting
+from unpooled.errors import BadSetting, Diverged
 from unpooled.figures import curves
+from unpooled.figures.paired import paired_tests
 from unpooled.figures.results import comparison
-from unpooled.figures.summary import final_table
+from unpooled.figures.summary import final_table, result_values
 from unpooled.seeds import Streams
 from unpooled.sites.schema import Schema, in_order, text
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.splitting import split
 from unpooled.sites.transports.in_process import InProcess
 from unpooled.training.lazy import LazySites
+from unpooled.sites.validation import set_aside, together
 from unpooled.training.privacy import Privacy
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe
 from unpooled.training.result import PRIVACY, Result
 from unpooled.training.train import Progress, Training, federation_of, initialised, run
+from unpooled.training.tuning import Trial, Tune, trial_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,10 +74,14 @@ class Trained:
 
 
 class Comparison:
-    """Several protocols on several seeds. `results[label][seed]` is one `Trained`."""
+    """Several protocols on several seeds. `results[label][seed]` is one `Trained`.
 
-    def __init__(self, results: dict[str, dict[int, Trained]]) -> None:
-        self.results = results
+    `tuning`, if learning rates were chosen, has a row for each protocol, seed and rate tried: its results on the
+    validation rows by metric, and `chosen_for`, the seeds whose final training took it.
+    """
+
+    def __init__(self, results: dict[str, dict[int, Trained]], tuning: pd.DataFrame | None = None) -> None:
+        self.results, self.tuning = results, tuning
 
     def frame(self) -> pd.DataFrame:
         """All histories, with columns protocol and seed."""
@@ -88,6 +95,16 @@ class Comparison:
         """Mean and half-width of the 95 % interval over seeds of the last value, for each protocol and model."""
         first = next(iter(next(iter(self.results.values())).values()))
         return final_table(self.frame(), metric or _main_metric(first._result)[0])
+
+    def differences(self, metric: str | None = None, reference: str | None = None) -> pd.DataFrame:
+        """Paired t tests over seeds with Holm's correction, of `reference` with each protocol or of all pairs.
+
+        Columns are those of `unpooled.figures.paired.paired_tests`: each row is protocol minus reference.
+        """
+        if reference is not None and reference not in self.results:
+            raise BadSetting(f"There is no protocol '{reference}'; there are {', '.join(self.results)}.")
+        first = next(iter(next(iter(self.results.values())).values()))
+        return paired_tests(result_values(self.frame(), metric or _main_metric(first._result)[0]), reference)
 
     def figure(self, metric: str = "accuracy", against: str = "steps") -> Figure:
         """The metric against `steps` or `bytes`, or `final` values with intervals."""
@@ -161,26 +178,70 @@ def compare(
     *,
     seeds: Iterable[int] = range(5),
     test: tuple[Any, Any] | None = None,
+    tune: Tune | None = None,
     **settings: Any,
 ) -> Comparison:
     """`train` each protocol with each seed; all settings are those of `train`.
 
     A seed draws the weights, the batches and the permutations: a module's layers are drawn anew for each seed. `sites`
-    may be a function of the seed, so that the split differs too; it may then return (sites, test).
+    may be a function of the seed, so that the split differs too; it may then return (sites, test). With `tune` each
+    protocol chooses its learning rate on validation rows of the sites (see `unpooled.training.tuning.Tune`), and `lr`
+    is left out.
     """
     labels = [p.label for p in protocols]
     if not protocols or len(set(labels)) < len(labels):
         raise BadSetting(f"compare needs different protocols, at least one; got {', '.join(labels) or 'none'}.")
-    results: dict[str, dict[int, Trained]] = {label: {} for label in labels}
-    for seed in seeds:
+    seeds = list(seeds)
+    if not seeds:
+        raise BadSetting("compare needs at least one seed.")
+    if (tune is None) == ("lr" not in settings):
+        found = "neither lr nor" if tune is None else "lr beside"
+        raise BadSetting(f"compare got {found} tune: give a learning rate, or let tune=Tune(lr=[...]) choose one.")
+    if tune is not None and settings.get("privacy") is not None:
+        raise BadSetting("tune tries several trainings, and privacy accounts for one: give lr, or leave privacy out.")
+    if tune is not None and tune.seeds is not None and callable(sites):
+        raise BadSetting(
+            "tune.seeds choose for all seeds together, whose test rows then must be the same: give sites that do not "
+            "depend on the seed, or leave seeds out of tune."
+        )
+
+    def prepared(seed: int) -> tuple[nn.Module, Any, Any]:
         chosen: Any = sites(seed) if callable(sites) else sites
         chosen, held_out = chosen if isinstance(chosen, tuple) else (chosen, test)
-        start = initialised(model, Streams(seed).torch_seed("model"))
+        return initialised(model, Streams(seed).torch_seed("model")), chosen, held_out
+
+    trials: list[Trial] = []
+    if tune is not None:
+        for seed in dict.fromkeys(s for own in seeds for s in tune.seeds_for(own)):
+            made = prepared(seed)
+            trials += [_trial(tune, rate, p, seed, made, settings) for p in protocols for rate in tune.lr]
+    results: dict[str, dict[int, Trained]] = {label: {} for label in labels}
+    for seed in seeds:
+        start, chosen, held_out = prepared(seed)
         for protocol in protocols:
+            if tune is not None:
+                settings["lr"] = tune.chosen(trials, protocol.label, seed)
             results[protocol.label][seed] = train(start, chosen, protocol, seed=seed, test=held_out, **settings)
-    if not results[labels[0]]:
-        raise BadSetting("compare needs at least one seed.")
-    return Comparison(results)
+    return Comparison(results, tune.frame(trials, labels, seeds) if tune else None)
+
+
+def _trial(
+    tune: Tune, rate: float, protocol: Protocol, seed: int, made: tuple[nn.Module, Any, Any], settings: dict[str, Any]
+) -> Trial:
+    """One protocol with one rate under one seed, on sites that test on validation rows."""
+    start, sites, test = made
+    federation, schema = _federation(sites)
+    if isinstance(federation, LazySites):
+        raise BadSetting("tune holds rows back at every site, so it needs them all in memory: give lr for lazy sites.")
+    aside = set_aside(federation, tune.validation_fraction, seed)
+    steps = tune.steps or settings["steps"]
+    held: Any = None if test is None else together(aside)
+    used = {**settings, "steps": steps, "evaluate_every": steps, "progress": False}
+    try:
+        done = train(start, InProcess.of(aside, schema=schema), protocol, seed=seed, test=held, lr=rate, **used)
+    except Diverged as error:
+        return Trial(protocol.label, seed, rate, {}, str(error))
+    return Trial(protocol.label, seed, rate, trial_values(done._result, protocol))
 
 
 def _federation(sites: Any) -> tuple[InProcess | LazySites, Schema | None]:
@@ -274,4 +335,4 @@ def _watching(
         yield lambda p: bars.update(task, completed=p.step)
 
 
-__all__ = ["Comparison", "Trained", "compare", "split", "train"]
+__all__ = ["Comparison", "Trained", "Tune", "compare", "split", "train"]

@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from unpooled.figures.looks import methods
-from unpooled.figures.summary import final_table, result_values, traffic_table
-from unpooled.figures.words import bytes_text, metric_called
+from unpooled.figures.paired import paired_tests
+from unpooled.figures.summary import final_table, result_values
+from unpooled.figures.tables import TextTable, differences_table, finished, results_table, tested
 from unpooled.runs.workers import Tick
 from unpooled.sites.schema import Schema
 
@@ -55,7 +56,8 @@ def result(folder: Path, outcome: dict[str, Any], *, as_json: bool, report: Path
     if as_json:
         print(json.dumps(for_programs(folder, outcome, report), allow_nan=False))
         return
-    page.print(comparison_table(folder, outcome))
+    for table in tables(folder, outcome):
+        page.print(table)
     for warning in outcome["warnings"]:
         page.print(f"Note: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     page.print(f"Record: {folder}", highlight=False, soft_wrap=True)
@@ -63,54 +65,40 @@ def result(folder: Path, outcome: dict[str, Any], *, as_json: bool, report: Path
         page.print(f"Report: {report}", highlight=False, soft_wrap=True)
 
 
-def comparison_table(folder: Path, outcome: dict[str, Any]) -> Table:
-    """Mean and 95 % interval over seeds for each protocol, and what it cost."""
-    history, traffic = finished(folder, outcome, "history"), finished(folder, outcome, "traffic")
-    metric = metric_called(outcome["main_metric"])
-    final = final_table(history, outcome["main_metric"]).set_index(["protocol", "model"])
-    cost = traffic_table(traffic).set_index("protocol")
-    seeds = len({c["seed"] for c in outcome["cells"]})
-    table = Table(title=outcome["title"], title_justify="left")
-    table.add_column("protocol")
-    for heading in ("aggregate", "mean of local models", "worst site"):
-        table.add_column(f"{heading}\n{metric.name}", justify="right")
-    table.add_column("bytes a site", justify="right")
-    for protocol in outcome["protocols"]:
-        label = protocol["label"]
-        cells = [
-            metric.interval(final.loc[(label, model), "mean"], final.loc[(label, model), "half_width"])
-            if (label, model) in final.index
-            else "-"
-            for model in ("aggregate", "local_mean", "local_min")
-        ]
-        bytes_each = (
-            bytes_text(float(cost.loc[label, ["up_bytes", "down_bytes"]].sum())) if label in cost.index else "-"
-        )
-        name = f"{label} (simulation only)" if protocol["simulation_only"] else label
-        table.add_row(name, *cells, bytes_each)
-    table.caption = f"mean and 95 % interval over {seeds} seeds" if seeds > 1 else "one seed: no interval"
+def tables(folder: Path, outcome: dict[str, Any]) -> list[Table]:
+    """Results of each protocol, and where there are several, the headline's differences to the others."""
+    history, traffic = (pd.read_parquet(folder / f"{name}.parquet") for name in ("history", "traffic"))
+    found = [results_table(outcome, history, traffic), differences_table(outcome, history)]
+    return [_rich(table) for table in found if table is not None]
+
+
+def _rich(text: TextTable) -> Table:
+    table = Table(title=text.title, title_justify="left", caption=text.caption)
+    for place, head in enumerate(text.columns):
+        table.add_column(head, justify="right" if place in text.numbers else "left")
+    for row in text.rows:
+        table.add_row(*row)
     return table
 
 
 def for_programs(folder: Path, outcome: dict[str, Any], report: Path | None) -> dict[str, Any]:
-    """The result as JSON: final values of each protocol, model and metric over the cells that finished."""
-    history = finished(folder, outcome, "history")
+    """The result as JSON: final values of each protocol, model and metric over the cells that finished.
+
+    `differences` are paired tests of all pairs of protocols, for each metric that protocols are compared by.
+    """
+    history, looks = finished(pd.read_parquet(folder / "history.parquet"), outcome), methods(outcome["protocols"])
     finals: list[Any] = []
     for metric in sorted(history["metric"].unique()):
         finals += final_table(history, metric).assign(metric=metric).to_dict("records")
-    values = result_values(history, outcome["main_metric"], methods(outcome["protocols"])).to_dict("records")
+    values = result_values(history, outcome["main_metric"], looks).to_dict("records")
+    differences: list[Any] = []
+    for metric in tested(outcome, history):
+        differences += paired_tests(result_values(history, metric, looks)).assign(metric=metric).to_dict("records")
     keep = ("title", "name", "identity", "status", "error", "seconds", "warnings", "cells", "main_metric")
     picked = {k: outcome[k] for k in keep}
     where = {"folder": str(folder), "report": str(report) if report else None}
-    return {**where, **{k: _plain(v) for k, v in {**picked, "final": finals, "values": values}.items()}}
-
-
-def finished(folder: Path, outcome: dict[str, Any], table: str) -> pd.DataFrame:
-    """The rows of a table of the record that belong to cells which finished: a failed cell has no final value."""
-    frame = pd.read_parquet(folder / f"{table}.parquet")
-    kept = [(c["protocol"], c["seed"]) for c in outcome["cells"] if c["status"] == "finished"]
-    mask = [pair in kept for pair in zip(frame["protocol"], frame["seed"], strict=True)]
-    return frame[np.array(mask, dtype=bool)]
+    numbers = {"final": finals, "values": values, "differences": differences, "tuning": outcome.get("tuning")}
+    return {**where, **{k: _plain(v) for k, v in {**picked, **numbers}.items()}}
 
 
 def _plain(value: Any) -> Any:

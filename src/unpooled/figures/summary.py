@@ -1,7 +1,6 @@
 """The numbers behind figures and tables: record frames in, summary frames out; nothing is drawn here.
 
-Intervals are two-sided 95 % Student t over seeds. Differences are paired: under one seed both methods saw the
-same split, start and streams, so their difference is taken seed by seed.
+Intervals are two-sided 95 % Student t over seeds. Differences between methods are in `unpooled.figures.paired`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from scipy import stats
 from unpooled.figures.looks import Methods, methods_of
 
 LEVEL = 0.95
-HIGHER, LOWER, NO_CLEAR, ONE_SEED = "higher", "lower", "no clear difference", "one seed only"
 DIRECTIONS = ("up_messages", "up_bytes", "down_messages", "down_bytes")
 
 
@@ -95,31 +93,6 @@ def result_values(history: pd.DataFrame, metric: str, methods: Methods | None = 
         model = wanted if wanted in present else next((m for m in ("aggregate", "local_mean") if m in present), None)
         kept.append(group[group["model"] == model])
     return pd.concat(kept, ignore_index=True) if kept else values
-
-
-def paired_differences(values: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Each protocol minus `reference`, seed by seed: `protocol`, `mean`, `half_width`, `seeds`, `verdict`.
-
-    `values` has the columns of `result_values`. The verdict is `HIGHER` or `LOWER` only where the interval
-    leaves out 0, `NO_CLEAR` where it does not, and `ONE_SEED` where fewer than two seeds can be compared.
-    """
-    wide = values.pivot_table(index="seed", columns="protocol", values="value", aggfunc="first", sort=False)
-    rows: list[dict[str, Any]] = []
-    for label in dict.fromkeys(values["protocol"]):
-        if label == reference or reference not in wide:
-            continue
-        found = interval((wide[label] - wide[reference]).to_numpy())
-        rows.append({"protocol": label, **found._asdict(), "verdict": verdict(found)})
-    return pd.DataFrame(rows, columns=["protocol", "mean", "half_width", "seeds", "verdict"])
-
-
-def verdict(difference: Interval) -> str:
-    """What a paired difference allows to be said."""
-    if difference.seeds < 2:
-        return ONE_SEED
-    if abs(difference.mean) <= difference.half_width:
-        return NO_CLEAR
-    return HIGHER if difference.mean > 0 else LOWER
 
 
 def site_table(sites: pd.DataFrame, metric: str, methods: Methods | None = None) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The answer of a training run in sentences, every one computed from the record.
 
-Who is better is said only where the paired 95 % interval leaves out 0; all else is "no clear difference".
+Who is better is said only where a paired test over seeds, corrected for all comparisons of the method that the page
+speaks of, leaves p below 0.05; all else is "no clear difference".
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from unpooled.figures import summary
+from unpooled.figures import paired, summary
 from unpooled.figures.looks import Methods
 from unpooled.figures.summary import Interval
+from unpooled.figures.tables import subject_of
 from unpooled.figures.words import Metric, bytes_text, count_text, metric_called
 from unpooled.report.training_record import Data, TrainingRecord
 
@@ -62,16 +64,17 @@ def _rows(count: int, words: Nouns) -> str:
     return f"{count_text(count)} {words.row if count == 1 else words.rows}"
 
 
-def compared(difference: Interval, verdict: str, metric: Metric) -> str:
-    """Such as "better by 3.1 ± 0.9 points", for a difference of one method minus another."""
+def compared(difference: Interval, verdict: str, p: float, metric: Metric) -> str:
+    """Such as "better by 3.1 ± 0.9 points", for a difference of one method minus another; `p` is the corrected one."""
     mean, half, seeds = difference
     if seeds == 0:
         return "not compared, as no seed finished with both"
-    if verdict == summary.ONE_SEED:
+    if verdict == paired.ONE_SEED:
         return f"{metric.difference(mean, half)} with one seed, which may be chance"
-    if verdict == summary.NO_CLEAR:
-        return f"no clear difference ({metric.difference(mean, half)})"
-    better = (verdict == summary.HIGHER) == metric.higher_is_better
+    if verdict == paired.NO_CLEAR:
+        alone = f", but p = {paired.p_text(p)} after correction" if abs(mean) > half else ""
+        return f"no clear difference ({metric.difference(mean, half)}{alone})"
+    better = (mean > 0) == metric.higher_is_better
     return f"{'better' if better else 'worse'} by {metric.difference(abs(mean), half, signed=False)}"
 
 
@@ -87,19 +90,9 @@ class AnswerWriter:
         self.results = {
             str(label): summary.interval(group["value"]) for label, group in self.values.groupby("protocol", sort=False)
         }
-        self.subject = self._subject()
-
-    def _subject(self) -> str | None:
-        """The method to speak of: the record's wish, or the best that could run on real sites together."""
-        able = [
-            label
-            for label, found in self.results.items()
-            if found.seeds and not self.methods[label].simulation_only and not self.methods[label].alone
-        ]
-        if self.result.headline in able:
-            return self.result.headline
-        sign = 1 if self.metric.higher_is_better else -1
-        return max(able, key=lambda label: sign * self.results[label].mean) if able else None
+        self.subject = subject_of(self.values, methods, self.metric, record.result.headline)
+        tests = paired.paired_tests(self.values, self.subject) if self.subject else pd.DataFrame()
+        self.tests = {str(row["protocol"]): row for _, row in tests.iterrows()}
 
     def write(self) -> Answer:
         """All sentences; those without numbers behind them are left out."""
@@ -130,18 +123,17 @@ class AnswerWriter:
                 yardsticks.append(f"pooled training (simulation only) {self.shown(label)}")
         return f"{text}, {', '.join(yardsticks)}." if yardsticks else f"{text}."
 
-    def compare(self, label: str, reference: str) -> str:
-        """How one method compares with another, in words."""
-        pair = self.values[self.values["protocol"].isin([label, reference])]
-        rows = summary.paired_differences(pair, reference)
-        if rows.empty:
-            return compared(Interval(math.nan, math.nan, 0), summary.ONE_SEED, self.metric)
-        row = rows.iloc[0]
-        found = Interval(float(row["mean"]), float(row["half_width"]), int(row["seeds"]))
-        return compared(found, str(row["verdict"]), self.metric)
+    def compare(self, label: str, *, turned: bool = False) -> str:
+        """How a method compares with the one the page speaks of, in words; `turned`: that one with the method."""
+        row = self.tests.get(label)
+        if row is None:
+            return compared(Interval(math.nan, math.nan, 0), paired.ONE_SEED, math.nan, self.metric)
+        mean = -float(row["mean"]) if turned else float(row["mean"])
+        found = Interval(mean, float(row["half_width"]), int(row["seeds"]))
+        return compared(found, str(row["verdict"]), float(row["p_holm"]), self.metric)
 
     def _against(self, label: str) -> str:
-        return f"{self.subject} against {label} ({self.shown(label)}): {self.compare(str(self.subject), label)}."
+        return f"{self.subject} against {label} ({self.shown(label)}): {self.compare(label, turned=True)}."
 
     def _alone(self) -> tuple[str, list[str]]:
         alone = [label for label in self.results if self.methods[label].alone]
@@ -202,11 +194,17 @@ class AnswerWriter:
         if max(seeds) < 2:
             return "How sure", ["One seed only: there are no intervals, and differences may be chance."]
         told = str(max(seeds)) if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
-        return "How sure", [
+        fixed = f" The test {self.words.rows} are the same under every seed." if self.result.data.test_fixed else ""
+        sure = [
             f"± is a 95 % interval over {told} seeds: over chance in splitting, starting and drawing. "
-            f"It says nothing about other {self.words.rows} than these. Differences are taken seed by seed, "
-            "one pair at a time."
+            f"It says nothing about other {self.words.rows} than these.{fixed}"
         ]
+        if self.tests:
+            sure.append(
+                f"Differences are taken seed by seed. Better or worse is said where a paired t test, after Holm's "
+                f"correction for {count_text(len(self.tests))} comparisons, has p below 0.05."
+            )
+        return "How sure", sure
 
 
 def spread_text(row: pd.Series[Any], column: str, words: Callable[[float], str]) -> str:

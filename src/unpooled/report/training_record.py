@@ -44,6 +44,7 @@ class Cell:
     seconds: float | None = None
     executor: str | None = ""
     executor_reason: str | None = ""
+    lr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Data:
     features: int | None = None
     test: str = "central"
     test_samples: int = 0
+    test_fixed: bool = False
     note: str | None = ""
     words: dict[str, str] = field(default_factory=dict)
 
@@ -89,6 +91,40 @@ class Privacy:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A learning rate tried on validation rows: results by metric, none where the training failed."""
+
+    protocol: str
+    seed: int
+    lr: float
+    values: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The learning rate that a cell trained with."""
+
+    protocol: str
+    seed: int
+    lr: float | None
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How learning rates were chosen; without `seeds` each seed chose for itself."""
+
+    lr: list[float]
+    validation_fraction: float
+    steps: int
+    metric: str
+    seeds: list[int] | None = None
+    tried: list[Trial] = field(default_factory=list)
+    chosen: list[Chosen] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Result:
     """The file `result.json` of a training run; `headline` may name the method to speak of first."""
 
@@ -109,6 +145,7 @@ class Result:
     privacy: Privacy = field(default_factory=Privacy)
     questions: dict[str, str] = field(default_factory=dict)
     headline: str | None = None
+    tuning: Tuning | None = None
 
 
 class TrainingRecord:

@@ -80,7 +80,7 @@ def comparison_table(run: TrainingRecord, methods: Methods, answer: AnswerWriter
 def _difference(answer: AnswerWriter, label: str) -> Cell:
     if answer.subject is None or label not in answer.results:
         return NOTHING
-    return NOTHING if label == answer.subject else Cell(answer.compare(label, answer.subject))
+    return NOTHING if label == answer.subject else Cell(answer.compare(label))
 
 
 def metrics_table(run: TrainingRecord, methods: Methods) -> Table:

@@ -19,7 +19,7 @@ from unpooled.sites.ledger import Ledger
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import Recipe, recipe
 from unpooled.training.train import Training, federation_of, initialised
-from unpooled.training.tuning import Trial, choose
+from unpooled.training.tuning import Trial
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,13 @@ def learning_rate(config: Config, cell: Cell, folder: Path) -> float:
         return config.training.lr
     if cell.trial is not None:
         return tune.lr[cell.trial]
-    wanted = tune.seeds_for(cell.seed)
-    tried = [
-        Trial(t["protocol"], t["seed"], t["lr"], t["values"], t["error"])
-        for t in trial_outcomes(folder, config)
-        if t["protocol"] == cell.protocol.label and t["seed"] in wanted
-    ]
-    return choose(tried, tune.metric_for(is_classification(folder)))
+    return tune.chosen(trials_made(folder, config), cell.protocol.label, cell.seed)
 
 
-def is_classification(folder: Path) -> bool:
-    """What the record says of the task."""
-    return bool(read_json(folder / "result.json")["data"]["task"] == "classification")
+def trials_made(folder: Path, config: Config) -> list[Trial]:
+    """`trial_outcomes` as values."""
+    keys = ("protocol", "seed", "lr", "values", "error")
+    return [Trial(**{key: t[key] for key in keys}) for t in trial_outcomes(folder, config)]
 
 
 def checkpoint_path(folder: Path, cell: Cell) -> Path:

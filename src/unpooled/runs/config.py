@@ -122,6 +122,11 @@ class Config:
         if (self.training.lr is None) == (self.tune is None):
             found = "has neither lr nor" if self.tune is None else "has lr beside"
             raise BadSetting(f"[training] {found} a table [tune]: set a learning rate, or let [tune] choose one.")
+        if self.tune is not None and self.privacy is not None:
+            raise BadSetting(
+                "[tune] tries several trainings, and [privacy] accounts for one: what the others tell would not be "
+                "counted. Set lr in [training], or leave [privacy] out while choosing."
+            )
         fixed = self.data.test_seed is not None or self.data.test_part is not None
         if self.tune is not None and self.tune.seeds is not None and not fixed:
             raise BadSetting(

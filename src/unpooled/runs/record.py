@@ -138,7 +138,7 @@ def _tuning(folder: Path, config: Config, done: list[dict[str, Any]]) -> dict[st
         "validation_fraction": tune.validation_fraction,
         "steps": tune.steps or config.training.steps,
         "seeds": None if tune.seeds is None else list(tune.seeds),
-        "metric": tune.metric_for(cells.is_classification(folder)),
+        "metric": tune.metric_of(cells.trials_made(folder, config)),
         "tried": cells.trial_outcomes(folder, config),
         "chosen": [{k: c[k] for k in ("protocol", "seed", "lr")} for c in done],
     }

@@ -17,6 +17,8 @@ import numpy as np
 from unpooled.errors import BadSetting, positive
 
 if TYPE_CHECKING:  # a config names its grid without waiting for torch
+    import pandas as pd
+
     from unpooled.training.protocols import Protocol
     from unpooled.training.result import Result
 
@@ -59,9 +61,26 @@ class Tune:
         """The seeds whose trials choose the rate for the final training under `seed`."""
         return (seed,) if self.seeds is None else tuple(self.seeds)
 
-    def metric_for(self, classification: bool) -> str:
-        """What a choice looks at."""
-        return self.metric or ("accuracy" if classification else "rmse")
+    def metric_of(self, trials: Iterable[Trial]) -> str:
+        """What a choice looks at: accuracy where it was measured, else rmse."""
+        return self.metric or ("accuracy" if any("accuracy" in t.values for t in trials) else "rmse")
+
+    def chosen(self, trials: Sequence[Trial], protocol: str, seed: int) -> float:
+        """The rate for the final training of the protocol of this label under `seed`; see `choose`."""
+        wanted = self.seeds_for(seed)
+        return choose([t for t in trials if t.protocol == protocol and t.seed in wanted], self.metric_of(trials))
+
+    def frame(self, trials: Sequence[Trial], protocols: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+        """One row a trial: `protocol`, `seed`, `lr`, a column a metric, `error`, and `chosen_for`, a tuple of seeds."""
+        import pandas as pd
+
+        rates = {(label, seed): self.chosen(trials, label, seed) for label in protocols for seed in seeds}
+        rows = []
+        for t in trials:
+            took = tuple(s for s in seeds if t.seed in self.seeds_for(s) and rates[t.protocol, s] == t.lr)
+            row = {"protocol": t.protocol, "seed": t.seed, "lr": t.lr, **t.values}
+            rows.append({**row, "error": t.error, "chosen_for": took})
+        return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
