@@ -118,6 +118,8 @@ def test_json_is_one_document_and_nothing_else(config: Path, call: Call, tmp_pat
     assert Path(told["compare"]["report"]).is_file()
     finals = {(f["protocol"], f["model"], f["metric"]) for f in told["compare"]["final"]}
     assert ("FedAvg(5)", "aggregate", "accuracy") in finals
+    compared = {(d["protocol"], d["reference"], d["metric"], d["verdict"]) for d in told["compare"]["differences"]}
+    assert compared == {("FedAvg(5)", "Local", m, "one seed only") for m in ("accuracy", "balanced_accuracy")}
     assert {r["folder"] for r in told["runs"]} == {str(out), str(tmp_path / "one")}
     assert [site["name"] for site in told["data describe"]["sites"]] == ["clinic-0", "clinic-1", "clinic-2"]
     assert "</svg>" in drawn.read_text(encoding="utf-8")

@@ -261,6 +261,41 @@ def test_compare_refuses_protocols_twice_none_and_no_seed() -> None:
             up.compare(nn.Linear(3, 2), sites, protocols, seeds=seeds, **settings)
 
 
+def test_compare_chooses_a_rate_for_each_protocol_and_never_looks_at_the_test_rows() -> None:
+    X, y = blobs()
+    sites = up.split(X[:60], y[:60], sites=3, samples=12, seed=0)
+    protocols, tune = [up.FedAvg(2), up.Local()], up.Tune(lr=[1e-9, 0.5], steps=4)
+    model = nn.Linear(3, 2)
+    found = [
+        up.compare(model, sites, protocols, seeds=[0, 1], steps=6, tune=tune, test=test)
+        for test in ((X[60:], y[60:]), (X[60:], 1 - y[60:]))
+    ]
+    tuning = found[0].tuning
+    assert tuning is not None
+    assert len(tuning) == 2 * 2 * 2  # protocols, seeds, rates
+    taken = tuning[tuning["chosen_for"].map(len) > 0]
+    assert taken.groupby(["protocol", "seed"]).size().tolist() == [1] * 4
+    assert set(taken[taken["protocol"] == "FedAvg(2)"]["lr"]) == {0.5}
+    pd.testing.assert_frame_equal(tuning, found[1].tuning)
+    assert found[0].results["FedAvg(2)"][0].final() == 1 - found[1].results["FedAvg(2)"][0].final()
+    tests = found[0].differences(reference="Local")
+    assert tests[["protocol", "reference", "seeds"]].to_numpy().tolist() == [["FedAvg(2)", "Local", 2]]
+
+
+def test_compare_with_a_grid_refuses_what_does_not_go_together() -> None:
+    X, y = blobs()
+    sites = up.split(X, y, sites=3, samples=12, seed=0)
+    made = {"seeds": [0], "steps": 2, "test": (X, y)}
+    for settings, said in (
+        ({"lr": 0.1, "tune": up.Tune(lr=[0.1])}, "lr beside tune"),
+        ({}, "neither lr nor tune"),
+    ):
+        with pytest.raises(up.UnpooledError, match=said):
+            up.compare(nn.Linear(3, 2), sites, [up.Local()], **made, **settings)
+    with pytest.raises(up.UnpooledError, match="leave seeds out of tune"):
+        up.compare(nn.Linear(3, 2), lambda s: sites, [up.Local()], **made, tune=up.Tune(lr=[0.1], seeds=[0]))
+
+
 def test_a_figure_against_something_else_is_refused() -> None:
     X, y = blobs()
     result = up.train(nn.Linear(3, 2), up.split(X, y, sites=2), up.Local(), steps=2, lr=0.1, test=(X, y))

@@ -44,7 +44,11 @@ def finished(frame: pd.DataFrame, outcome: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def results_table(outcome: Mapping[str, Any], history: pd.DataFrame, traffic: pd.DataFrame) -> TextTable:
-    """Final results of each method with 95 % intervals over seeds, and its bytes; of a run's `result.json`."""
+    """Final results of each method with 95 % intervals over seeds, and its bytes; of a run's `result.json`.
+
+    Metrics besides the main one are those of the model that counts as the method's result: the aggregate, or the mean
+    of the local models where these are never combined.
+    """
     metric, looks = metric_called(outcome["main_metric"]), methods(outcome["protocols"])
     history, traffic = finished(history, outcome), finished(traffic, outcome)
     final: dict[tuple[str, str], Any] = {
@@ -66,7 +70,7 @@ def results_table(outcome: Mapping[str, Any], history: pd.DataFrame, traffic: pd
         rows.append((method.shown, *cells, size))
     seeds = len({cell["seed"] for cell in outcome["cells"]})
     over = f"mean and 95 % interval over {seeds} seeds" if seeds > 1 else "one seed: no interval"
-    heads = [*MODELS.values(), *(metric_called(name).name.replace("_", " ") for name in others), "bytes a site"]
+    heads = [*MODELS.values(), *(f"{metric_called(name).words} of the result" for name in others), "bytes a site"]
     numbers = frozenset(range(1, len(heads) + 1))
     return TextTable(outcome["title"], f"{metric.name}, {over}", ("protocol", *heads), rows, numbers)
 

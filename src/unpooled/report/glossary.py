@@ -19,6 +19,12 @@ TRAINING_TERMS = {
     "95 % interval": "Mean ± half width by Student's t over seeds. With few seeds it is wide.",
     "no clear difference": "The interval of the seed-by-seed difference includes 0: these runs do not tell "
     "which is better.",
+    "paired test": "Two methods are compared under each seed, where both saw the same rows and draws; the test asks "
+    "whether chance alone explains the differences.",
+    "p (Holm)": "How often chance alone would give such differences, raised because many methods are compared at "
+    "once. Below 0.05 a difference is called clear.",
+    "validation row": "A training row that is held back while a setting is chosen. Test rows are never used for that.",
+    "learning rate": "How far a model moves in one local step.",
     "balanced accuracy": "The share recognised in each class, averaged over classes, so that a rare class "
     "counts as much as a frequent one.",
     "message": "One question to a site or one answer from it.",

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from unpooled import figures
 from unpooled.figures.looks import Methods, methods
 from unpooled.figures.words import bytes_text, count_text, metric_called, significant
+from unpooled.report import choices
 from unpooled.report import training_tables as tables
 from unpooled.report.answer import Answer, AnswerWriter, holders
 from unpooled.report.glossary import TRAINING_TERMS
@@ -38,6 +39,8 @@ def training_page(record: Record, anchor: str, peers: Sequence[Record]) -> Secti
     parts = {
         "what": "What was run, and on what",
         "compared": "Comparison",
+        "clear": "Which differences are clear",
+        **({"tuned": "How learning rates were chosen"} if run.result.tuning else {}),
         "way": "On the way",
         "by-site": f"{words.site.capitalize()} by {words.site}",
         "held": "Who holds what",
@@ -137,6 +140,8 @@ def _tables(run: TrainingRecord, looks: Methods, answer: AnswerWriter) -> dict[s
         "left": tables.left_table(run, looks, site),
         **({"privacy": protected} if (protected := privacy_table(run, looks)) else {}),
         "cells": tables.cells_table(run, looks),
+        "tuning": choices.tuning_table(run, looks),
+        **choices.difference_tables(run, looks),
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from unpooled.figures import summary
 from unpooled.figures.looks import methods_of
-from unpooled.figures.summary import Interval, interval
+from unpooled.figures.summary import interval
 
 
 def history(values: dict[str, list[float]], model: str = "aggregate", step: int = 10) -> pd.DataFrame:
@@ -42,35 +42,6 @@ def test_last_step_counts_whatever_the_order_of_rows() -> None:
     frame = history({"FedAvg(1)": [0.8, 0.9]}).iloc[::-1]
     values = summary.final_values(frame, "accuracy")
     assert sorted(values["value"]) == [0.8, 0.9]
-
-
-def test_differences_are_paired_by_seed() -> None:
-    # Seeds differ by much more than methods: only pairing sees that b is 0.01 above a in every seed.
-    frame = history({"a": [0.50, 0.70, 0.90], "b": [0.51, 0.711, 0.909]})
-    table = summary.paired_differences(summary.result_values(frame, "accuracy"), "a")
-    row = table.iloc[0]
-    assert row["mean"] == pytest.approx(0.01)
-    assert row["half_width"] == pytest.approx(4.302653 * 0.001 / math.sqrt(3), rel=1e-5)
-    assert row["verdict"] == summary.HIGHER
-
-
-@pytest.mark.parametrize(
-    ("difference", "said"),
-    [
-        (Interval(0.02, 0.01, 5), summary.HIGHER),
-        (Interval(-0.02, 0.01, 5), summary.LOWER),
-        (Interval(0.01, 0.01, 5), summary.NO_CLEAR),
-        (Interval(0.0, 0.0, 5), summary.NO_CLEAR),
-        (Interval(0.02, math.nan, 1), summary.ONE_SEED),
-    ],
-)
-def test_verdict_is_careful(difference: Interval, said: str) -> None:
-    assert summary.verdict(difference) == said
-
-
-def test_only_common_seeds_are_compared() -> None:
-    frame = history({"a": [0.5, 0.6, 0.7], "b": [0.6, 0.7]})
-    assert summary.paired_differences(summary.result_values(frame, "accuracy"), "a").iloc[0]["seeds"] == 2
 
 
 def test_method_that_never_combines_is_judged_by_its_own_models() -> None:
