@@ -14,10 +14,10 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c const
 $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/bin/python .venv/.installed .venv/.installed-dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check fix bench docs axe clean
+.PHONY: help demo test slow check fix bench examples docs axe clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/.installed  ## federated learning on two real data sets; writes runs/demo/report.html
 	$(BIN)/unpooled demo --out runs/demo
@@ -57,6 +57,17 @@ benchmarks/.venv-%/.installed: benchmarks/requirements-%.txt | .venv/.installed
 	@$(BIN)/python -m venv --clear --without-pip benchmarks/.venv-$* && \
 	$(BIN)/python -m pip --disable-pip-version-check --python benchmarks/.venv-$*/bin/python install --quiet -r $< && \
 	touch $@ || echo "$* could not be installed: it is not measured."
+
+# The image files may lie anywhere below DATA; examples/small_images/README.md says where to get them.
+examples: .venv/.installed  ## four image comparisons: make examples DATA=FOLDER; then docs/small_images.md is written anew
+	@test -n "$(DATA)" || { echo "Which folder holds the image files? make examples DATA=FOLDER" >&2; exit 1; }
+	@for config in examples/small_images/*.toml; do \
+	  file=$$(sed -n 's/^source = "\(.*\)"/\1/p' "$$config"); \
+	  path=$$(find "$(DATA)" -name "$$file" | head -n 1); \
+	  if [ -z "$$path" ]; then echo "$$config: there is no $$file in $(DATA)." >&2; exit 1; fi; \
+	  $(BIN)/unpooled compare "$$config" --source "$$path" --out "runs/small_images/$$(basename "$$config" .toml)" || exit; \
+	done
+	$(BIN)/python docs/small_images.py runs/small_images
 
 docs: .venv/.installed-dev  ## the documentation as a site that needs no network: .site/index.html
 	$(BIN)/mkdocs build --quiet

@@ -21,8 +21,8 @@ from unpooled.sites.schema import Schema, in_order, text
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.splitting import split
 from unpooled.sites.transports.in_process import InProcess
-from unpooled.training.lazy import LazySites
 from unpooled.sites.validation import set_aside, together
+from unpooled.training.lazy import LazySites
 from unpooled.training.privacy import Privacy
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe

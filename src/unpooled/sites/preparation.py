@@ -119,7 +119,7 @@ def encode(table: Table, columns: Sequence[Column]) -> Array:
 def pixels(block: Array, shape: Sequence[int]) -> Array:
     """Samples of shape (n, *shape): bytes become [0, 1] in float32, one grey channel becomes three where the
     plan has three. Raises `BadData` for any other shape."""
-    values = block.astype(np.float32) / np.float32(255) if block.dtype == np.uint8 else block
+    values = np.divide(block, np.float32(255), dtype=np.float32) if block.dtype == np.uint8 else block
     if tuple(values.shape[1:]) != tuple(shape) and len(shape) == 3 and values.shape[1:] == (1, *shape[1:]):
         values = np.broadcast_to(values, (len(values), *shape))
     if tuple(values.shape[1:]) != tuple(shape):
