@@ -48,8 +48,8 @@ THEME = {
     "paper": ("#ffffff", "#161a1f"),
 }
 """Light and dark colour of text, secondary text, grid lines and background."""
-LOCAL_RESULT = {"local", "daisychain"}
-"""Kinds that never combine their models: what they hand over is each site's own model."""
+LOCAL_RESULT = {"local", "daisychain", "fedbn", "fedper"}
+"""Kinds that never combine their models, or not all of them: what they hand over is each site's own model."""
 
 
 @dataclass(frozen=True)

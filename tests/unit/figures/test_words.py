@@ -8,6 +8,7 @@ import pytest
 
 from unpooled.figures.looks import LOOKS, RESERVED, THEME, Method, methods, methods_of, variables
 from unpooled.figures.words import metric_called
+from unpooled.training.protocols import PROTOCOLS
 
 
 def plain(text: str) -> str:
@@ -79,3 +80,8 @@ def test_kind_decides_and_not_the_label() -> None:
     found: Method = methods([{"label": "alone", "kind": "Local", "simulation_only": False}])["alone"]
     assert found.alone
     assert found.result_model == "local_mean"
+
+
+@pytest.mark.parametrize("kind", PROTOCOLS)
+def test_what_counts_as_a_result_is_the_same_for_tuning_and_for_tables(kind: str) -> None:
+    assert methods_of([kind])[kind].result_model == PROTOCOLS[kind].result_model

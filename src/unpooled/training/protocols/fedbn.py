@@ -30,6 +30,7 @@ class FedBN(Protocol):
     weighted_by_samples: bool = False
     combine: Setting = "mean"
     summary: ClassVar[str] = "all layers but normalisation are averaged now and then"
+    result_model: ClassVar[str] = "local_mean"
 
     def __post_init__(self) -> None:
         errors.positive(aggregate_period=self.aggregate_period)

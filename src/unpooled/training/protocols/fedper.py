@@ -31,6 +31,7 @@ class FedPer(Protocol):
     weighted_by_samples: bool = True
     combine: Setting = "mean"
     summary: ClassVar[str] = "all layers but the last are averaged; each site keeps a last layer of its own"
+    result_model: ClassVar[str] = "local_mean"
 
     def __post_init__(self) -> None:
         self.exchange()
