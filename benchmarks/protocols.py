@@ -4,7 +4,7 @@
 
 100 small sites of 10 digits each, MLP 64-64-10, plain SGD on full batches; a round is one or ten local steps at every
 site, then the protocol's exchange. One torch thread. Rivals take turns, ratios are medians of paired runs, and the
-first round of each turn, which warms up, is not counted. All rivals must reach the averaged model of a plain PyTorch
+first rounds of each turn, which warm up, are not counted. All rivals must reach the averaged model of a plain PyTorch
 loop to 1e-4, and both executors each other's models; else the script fails. It exits with 1 as well when federated
 averaging is not `BAR` times as fast as the best rival library. A rival that cannot be installed is named and left out.
 """
@@ -25,12 +25,7 @@ from rivals.process import RIVALS, Missing, Rival, installed
 from rivals.workloads import WORKLOADS, Arrays, Workload
 
 from unpooled.errors import UnpooledError, Unsupported
-from unpooled.training.protocols import (
-    PROTOCOLS,
-    DynamicAveraging,
-    FedAvg,
-    Protocol,
-)
+from unpooled.training.protocols import PROTOCOLS, DynamicAveraging, FedAvg, PartialAvg, Protocol
 
 BAR = 40.0
 """How many times as many rounds per second as the best of pfl, FedLab and Flower we set out to do."""
@@ -38,7 +33,7 @@ AGREE = 1e-4
 WORKS = ("a", "a10")
 EXAMPLES: Mapping[str, Callable[[int], Protocol]] = {
     "DynamicAveraging": lambda steps: DynamicAveraging(0.003 * steps, steps),
-    "PartialAvg": lambda steps: PROTOCOLS["PartialAvg"](steps, share="body"),
+    "PartialAvg": lambda steps: PartialAvg(steps, share="body"),
 }
 """Protocols that need more than their periods, each with a round of so many local steps: a newcomer is one line."""
 FLOWER_ROUNDS = 3
