@@ -115,6 +115,18 @@ def test_groups_take_turns(groups: tuple[tuple[str, ...], ...], executor: str) -
     close(train(sites([4, 7, 2]), RotatingAvg(3, groups), executor=executor).rows, wanted)
 
 
+def test_a_head_is_all_that_the_last_module_owns() -> None:
+    """A head that normalises takes its running statistics along, although buffers come last in a row."""
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 3), nn.BatchNorm1d(3)).double()
+
+    case: dict[str, Any] = {"model": model, "executor": "reference"}
+    members = sites([4, 7, 5])
+    for share, named in (("head", ("2",)), ("body", ("0", "1"))):
+        assert_equal_result(train(members, PartialAvg(3, share), **case), train(members, PartialAvg(3, named), **case))
+
+
 @executors
 def test_one_group_of_all_layers_is_federated_averaging(executor: str) -> None:
     members, case = sites([4, 7, 2]), {"executor": executor, "batch_size": 3}

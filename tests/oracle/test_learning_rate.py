@@ -21,8 +21,8 @@ from unpooled.training.learning_rate import suggest_lr
 from unpooled.training.protocols import FedAvg, FedDC
 from unpooled.training.train import initialised
 
-executors = pytest.mark.parametrize("executor", ["reference", "vectorised"])
 M, B, STEPS = 4, 3, 7
+runs = pytest.mark.parametrize(("executor", "steps"), [("reference", 1), ("reference", STEPS), ("vectorised", STEPS)])
 
 
 def summed(output: Tensor, target: Tensor) -> Tensor:
@@ -60,14 +60,12 @@ def close(found: Any, wanted: Any) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
 
 
-@executors
-@pytest.mark.parametrize("steps", [1, STEPS])
+@runs
 def test_with_a_summed_loss_averaging_divides_the_learning_rate(steps: int, executor: str) -> None:
     close(averaged("sum", 0.1, steps=steps, executor=executor), serial("sum", 0.1 / M, steps))
 
 
-@executors
-@pytest.mark.parametrize("steps", [1, STEPS])
+@runs
 def test_with_a_mean_loss_the_learning_rate_stays(steps: int, executor: str) -> None:
     close(averaged("mean", 0.1, steps=steps, executor=executor), serial("mean", 0.1, steps))
 

@@ -51,8 +51,13 @@ def modules(names: Iterable[str]) -> list[Names]:
     """Names grouped by the module that owns them, in the order of their first: weight and bias stay together."""
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(name.rpartition(".")[0], []).append(name)
+        groups.setdefault(_owner(name), []).append(name)
     return [tuple(group) for group in groups.values()]
+
+
+def _owner(name: str) -> str:
+    """The module that owns this parameter or buffer; "" for the model itself."""
+    return name.rpartition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class Head(LayerSet):
     def names(self, facts: Facts) -> Names:
         if self.layers:
             return named(self.layers, facts)
-        return modules(n for n in facts.model_layers if n not in facts.buffers)[-1]
+        owner = _owner([n for n in facts.model_layers if n not in facts.buffers][-1])
+        return tuple(n for n in facts.model_layers if _owner(n) == owner)
 
 
 @dataclass(frozen=True)
