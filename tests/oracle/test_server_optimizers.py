@@ -11,6 +11,7 @@ from torch import nn
 
 from tests.contract.federations import assert_equal_result, net, sites, train
 from tests.contract.programs import quick
+from tests.contract.test_operators import facts
 from tests.oracle.by_hand import Event, flat, run_by_hand
 from unpooled.combine import Array
 from unpooled.errors import BadSetting
@@ -180,6 +181,11 @@ def test_running_statistics_are_averaged_not_optimised(protocol: Protocol) -> No
         for name in ("1.running_mean", "1.running_var"):
             close(stepped.models[site][name], averaged.models[site][name])
         assert (stepped.models[site]["0.weight"] - averaged.models[site]["0.weight"]).abs().max() > 1e-3
+
+
+def test_a_server_that_knows_no_first_model_is_refused() -> None:
+    with pytest.raises(BadSetting, match="has to know the model that all sites begin with"):
+        FedAdam(3).exchange().init(facts())
 
 
 BAD: list[tuple[Any, str]] = [
