@@ -10,9 +10,10 @@ import tomli_w
 import unpooled
 from tests.conftest import ROOT
 from tests.contract.protocols import PROTOCOLS as EXAMPLES
+from unpooled.runs.identity import slug
 from unpooled.runs.resolve import settings_of
 from unpooled.runs.tables import choose, without_none
-from unpooled.training.protocols import PROTOCOLS
+from unpooled.training.protocols import PROTOCOLS, PartialAvg, Protocol, RotatingAvg
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -24,6 +25,13 @@ def test_a_protocol_survives_a_config_file(name: str) -> None:
         found = choose("A protocol", read, PROTOCOLS)
         assert found == protocol
         assert found.label == protocol.label
+
+
+def test_other_layers_are_other_files() -> None:
+    """A run keeps a cell's results under its protocol's label in lower-case letters, digits and hyphens."""
+    shares: list[Protocol] = [PartialAvg(3, s) for s in ((), ("0", "2"), ("0.2",), "head", "body")]
+    turns: list[Protocol] = [RotatingAvg(3, g) for g in ((), (("0", "2"),), (("0",), ("2",)), (("0.2",),))]
+    assert len({slug(p.label) for p in [*shares, *turns]}) == 9
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

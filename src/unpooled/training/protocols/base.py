@@ -52,7 +52,7 @@ def label_of(protocol: Protocol) -> str:
     ('FedAvg(10)', 'FedAvg(10, fraction=0.1)', 'Local')
     >>> from unpooled.training.protocols import RotatingAvg
     >>> label_of(RotatingAvg(10, groups=(("0", "2"), ("4",))))
-    'RotatingAvg(10, groups=0+2 then 4)'
+    'RotatingAvg(10, groups=0 and 2 then 4)'
     """
     words = []
     for f in fields(protocol):
@@ -66,8 +66,8 @@ def label_of(protocol: Protocol) -> str:
 
 
 def _text(value: object) -> str:
-    """A setting in a label: names joined by +, groups of names by "then"."""
+    """A setting in a label: names joined by "and", groups of them by "then", so that file names differ too."""
     if not isinstance(value, (tuple, list)):
         return f"{value}"
     groups = any(isinstance(v, (tuple, list)) for v in value)
-    return (" then " if groups else "+").join(map(_text, value)) or "nothing"
+    return (" then " if groups else " and ").join(map(_text, value)) or "nothing"
