@@ -44,9 +44,11 @@ if TYPE_CHECKING:
     from unpooled.training.protocols import FedProx as FedProx
     from unpooled.training.protocols import FedYogi as FedYogi
     from unpooled.training.protocols import Local as Local
+    from unpooled.training.protocols import MiniBatch as MiniBatch
     from unpooled.training.protocols import PartialAvg as PartialAvg
     from unpooled.training.protocols import Pooled as Pooled
     from unpooled.training.protocols import RotatingAvg as RotatingAvg
+    from unpooled.training.protocols import Scaffold as Scaffold
     from unpooled.training.streams import Disjunction as Disjunction
     from unpooled.training.streams import HiddenVariables as HiddenVariables
     from unpooled.training.streams import HingeSGD as HingeSGD
@@ -93,9 +95,11 @@ _HOME = {
     "FedProx": "training.protocols",
     "FedYogi": "training.protocols",
     "Local": "training.protocols",
+    "MiniBatch": "training.protocols",
     "PartialAvg": "training.protocols",
     "Pooled": "training.protocols",
     "RotatingAvg": "training.protocols",
+    "Scaffold": "training.protocols",
     **dict.fromkeys(
         (
             "Disjunction",

@@ -17,10 +17,12 @@ from unpooled.training.protocols import (
     FedProx,
     FedYogi,
     Local,
+    MiniBatch,
     PartialAvg,
     Pooled,
     Protocol,
     RotatingAvg,
+    Scaffold,
 )
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -51,6 +53,9 @@ PROTOCOLS: dict[str, Protocol] = {
     "rotating": RotatingAvg(2),
     "fedper": FedPer(3),
     "fedbn": FedBN(3),
+    "scaffold": Scaffold(3),
+    "scaffold-fraction": Scaffold(2, server_rate=0.8, fraction=0.5),
+    "mini-batch": MiniBatch(),
     "average-at-end": AverageAtEnd(),
     "local": Local(),
     "pooled": Pooled(),
@@ -66,6 +71,8 @@ SYMMETRIC = (
     "rotating",
     "fedper",
     "fedbn",
+    "scaffold",
+    "mini-batch",
     "average-at-end",
     "local",
     "pooled",
@@ -78,9 +85,30 @@ DRAWING = (
     "feddc-coprime-fraction",
     "fedavg-fraction",
     "feddc-prox",
+    "scaffold-fraction",
     "fedadam-daisy",
     "fedmr",
     "partial",
     "daisy-chain",
 )
 """Those that draw sites or permutations."""
+
+WAYS_OF_MOVING = (
+    "feddc",
+    "feddc-coprime-fraction",
+    "feddc-circle-seen",
+    "fedavg",
+    "dynamic",
+    "fedadam-daisy",
+    "fedmr",
+    "partial",
+    "rotating",
+    "daisy-chain",
+    "local",
+)
+"""One of each way in which rows, or parts of them, come to other sites: for what depends on nothing else."""
+
+
+def optimizer_for(name: str) -> str:
+    """Adam, whose state shows where it went, or plain descent where a protocol allows nothing else."""
+    return "sgd" if PROTOCOLS[name].plain_descent_only else "adam"

@@ -22,7 +22,7 @@ from tests.contract.federations import (
     training,
 )
 from tests.contract.programs import quick
-from tests.contract.protocols import DRAWING, PROTOCOLS, SYMMETRIC
+from tests.contract.protocols import DRAWING, PROTOCOLS, SYMMETRIC, WAYS_OF_MOVING, optimizer_for
 from unpooled.training.protocols import (
     AverageAtEnd,
     FedAdagrad,
@@ -76,7 +76,7 @@ def test_vectorised_agrees_with_the_reference_on_all_sizes(protocol: str, sizes:
 
 @pytest.mark.parametrize("state", ["reset", "stay", "travel"])
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", WAYS_OF_MOVING)
 def test_vectorised_agrees_with_the_reference_on_optimizer_state(protocol: str, optimizer: str, state: str) -> None:
     """Adam divides by roots of squared gradients, which magnifies rounding where a gradient is nearly zero."""
     case = {"sizes": [3, 6, 6, 3], "batch_size": 4, **OPTIMIZERS[optimizer]}
@@ -120,9 +120,8 @@ def test_vectorised_agrees_with_the_reference_in_single_precision(protocol: str)
 @pytest.mark.parametrize("federation", [OneByOne, BegunTogether])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_joint_answers_are_those_of_one_by_one_answers(protocol: str, federation: type[OneByOne]) -> None:
-    case: dict[str, Any] = {
-        "executor": "reference", "batch_size": 3, "optimizer": "adam", "optimizer_state": "travel", "lr": 0.02
-    }  # fmt: skip
+    case: dict[str, Any] = {"executor": "reference", "batch_size": 3, "optimizer": optimizer_for(protocol), "lr": 0.02}
+    case["optimizer_state"] = "travel"
     jointly = train(sites([4, 6, 3, 6]), PROTOCOLS[protocol], **case)
     singly = train(federation.of(sites([4, 6, 3, 6])), PROTOCOLS[protocol], **case)
     assert_equal_result(singly, jointly)
@@ -196,7 +195,8 @@ def test_the_order_of_sites_matters_only_for_rounding(protocol: str, executor: s
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_looking_more_often_changes_nothing(protocol: str, executor: str) -> None:
     """Evaluation cuts local phases in pieces; it must not touch models, and costs no traffic of exchanges."""
-    case: dict[str, Any] = {"executor": executor, "batch_size": 2, "steps": 6, "optimizer": "adam"}
+    case: dict[str, Any] = {"executor": executor, "batch_size": 2, "steps": 6}
+    case["optimizer"] = optimizer_for(protocol)
     rarely = train(sites([4, 6, 4]), PROTOCOLS[protocol], evaluate_every=6, **case)
     often = train(sites([4, 6, 4]), PROTOCOLS[protocol], evaluate_every=1, **case)
     assert np.array_equal(often.rows, rarely.rows)  # type: ignore[arg-type]

@@ -47,7 +47,7 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
     "train": [
         (
             training.Train(step=3, steps=2, row=ROW, layers=("0", "ab"), send=True, send_layers=None, anchor=True),
-            16 + 12 + 3 + 3 + 2,
+            16 + 12 + 3 + 3 + 3,
         ),
         (
             training.Train(
@@ -60,7 +60,7 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
                 threshold=0.5,
                 threshold_layers=("0", "ab"),
             ),
-            16 + 1 + 1 + 1 + 1 + 1 + 8 + 3,
+            16 + 1 + 1 + 1 + 1 + 1 + 8 + 3 + 1,
         ),
         (training.Trained(loss=0.5, row=ROW.astype(np.float64)), 8 + 24 + 1),
         (training.Trained(loss=0.5, row=None), 10),

@@ -245,7 +245,7 @@ def test_sites_with_the_same_data_need_no_exchange(executor: str) -> None:
 
 # --- T8 --------------------------------------------------------------------------------------------------------------
 
-QUESTION = 8 + 8 + 6 * 1  # step, steps; layers, send, send_layers, anchor, threshold and its layers: without the row
+QUESTION = 8 + 8 + 7 * 1  # step, steps; seven fields of truth values and None: a question without its row
 ANSWER = 8 + 1  # the loss, and no bit
 NO_ROW = 1
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unpooled.combine import Array, mean
-from unpooled.errors import Diverged
+from unpooled.errors import BadSetting, Diverged
 from unpooled.sites.federation import Federation, ask_all
 from unpooled.sites.names import picked
 from unpooled.sites.payload import Stacked
@@ -64,6 +64,7 @@ class Coordinator:
             start,
             buffers=tuple(self.layout.buffers),
             norms=self.layout.norms,
+            rate=task.rate,
         )
         self.step, self.transfers, self._anchored = 0, 0, anchored
         self._pull: Pull | None = None
@@ -100,6 +101,10 @@ class Coordinator:
         `rows` (k, width) are whole models; the mean stands in for what no exchange combines: all of the model where the
         protocol never aggregates, layers that are not shared, buffers that stay at the sites.
         """
+        if self._pull is not None and self._pull.gradients and self._held is not None:
+            shared = self.exchange.preview(None, self._held, self.step - 1, self._memory, self.facts)
+            assert shared is not None
+            return shared
         width = self.layout.model_width
         row = self.exchange.preview(None, rows[:, :width], self.step - 1, self._memory, self.facts)
         if row is None:
@@ -130,6 +135,8 @@ class Coordinator:
         if pull is not None and pull.sites is not None and not len(pull.sites):
             pull = None
         rides = pull is not None and same_sites(pull.sites, active)
+        if pull is not None and pull.gradients and (steps != 1 or not rides):
+            raise BadSetting("Gradients are shared by all active sites after each local step, or not at all.")
         question = Train(
             step=step,
             steps=steps,
@@ -140,6 +147,7 @@ class Coordinator:
             anchor=riding is not None and riding.anchor and self._anchored,
             threshold=poll.threshold if poll is not None else None,
             threshold_layers=poll.layers if poll is not None else None,
+            gradient=pull is not None and pull.gradients,
         )
         answers = self._ask(question, active, riding, step)
         losses = _losses(answers)

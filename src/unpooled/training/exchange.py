@@ -6,7 +6,7 @@ push others. Exchanges are made of `unpooled.training.operators`; none sees data
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
@@ -30,8 +30,9 @@ class Facts:
     """What a coordinator may know of a run: `sizes` (m,) as told by the sites, the parts of a row by name.
 
     `model_layers` are the parts that make up the model; `layers` has optimizer state too, where it travels. `batches`
-    (m,) is how many samples each site sees in a local step, and `start` the model that all sites begin with. `buffers`
-    are the parts of the model that are no parameters, `norms` those that belong to normalisation modules.
+    (m,) is how many samples each site sees in a local step, `start` the model that all sites begin with, and `rate` the
+    learning rate of a local step. `buffers` are the parts of the model that are no parameters, `norms` those that
+    belong to normalisation modules.
     """
 
     names: Sequence[str]
@@ -44,6 +45,7 @@ class Facts:
     start: Array | None = None
     buffers: tuple[str, ...] = ()
     norms: tuple[str, ...] = ()
+    rate: Callable[[int], float] | None = None
 
     @property
     def sites(self) -> int:
@@ -69,11 +71,16 @@ class Poll:
 
 @dataclass(frozen=True, eq=False)
 class Pull:
-    """An announcement: these rows, and the answers to a poll, ride on the answers of the local phase about to run."""
+    """An announcement: these rows, and the answers to a poll, ride on the answers of the local phase about to run.
+
+    With `gradients` the phase is one step that nobody takes: the rows are the gradients of the sites' batches instead,
+    over all parameters. It must concern all active sites, and nothing else may be pulled with it.
+    """
 
     sites: Sites = ALL
     layers: Layers = None
     poll: Poll | None = None
+    gradients: bool = False
 
 
 NOBODY: np.ndarray[Any, np.dtype[np.int64]] = np.empty(0, dtype=np.int64)
@@ -148,6 +155,10 @@ def union(pulls: Sequence[Pull | None], facts: Facts) -> Pull | None:
     due = [p for p in pulls if p is not None]
     if not due:
         return None
+    if any(p.gradients for p in due):
+        if len(due) > 1:
+            raise BadSetting("Gradients cannot be shared in a step after which models are exchanged as well.")
+        return due[0]
     polls = {p.poll for p in due if p.poll is not None}
     if len(polls) > 1:
         raise BadSetting("Two exchanges poll the sites after one step: give them periods that do not coincide.")

@@ -26,6 +26,7 @@ from unpooled.sites.transports.in_process import InProcess
 from unpooled.training.exchange import Layers
 from unpooled.training.executors import Executor, ReferenceExecutor, VectorisedExecutor
 from unpooled.training.executors.base import Seats
+from unpooled.training.optimizer_state import CORRECTION
 from unpooled.training.questions import Begin, Begun, Train, Trained
 from unpooled.training.recipe import Recipe
 from unpooled.training.task import ModuleTask
@@ -184,16 +185,16 @@ class LazySites:
         members = [self.made(int(i)) for i in numbers]
         self.task.check(members)
         executor = self._executor_for(members)
-        lacking = {name: np.ones(len(numbers), dtype=bool) for name in self._layers(None)}
-        for name in riding:
-            lacking[name][:] = False
+        # What corrects gradients is zero until the coordinator sends it.
+        own = [name for name in self._layers(None) if name != CORRECTION]
+        lacking = {name: np.full(len(numbers), name not in riding) for name in own}
         for mail in self._mail:
             seats, rows = _delivered(mail, numbers)
             if rows is not None:
                 executor.load(seats, rows, mail.layers)
                 if mail.anchor:
                     executor.anchor(seats)
-                for name in self._layers(mail.layers):
+                for name in set(self._layers(mail.layers)) & set(own):
                     lacking[name][seats] = False
         for name, who in lacking.items():
             if who.any():

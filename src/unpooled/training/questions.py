@@ -60,7 +60,8 @@ class Train(Question):
 
     With `row` None the site continues with the model it has; `send_layers` None sends the whole row. `anchor` says that
     `row` is an aggregate, which a proximal term and polls refer to from now on. With a `threshold` the site tells
-    whether the squared distance of its model to that aggregate, over `threshold_layers`, has gone beyond it.
+    whether the squared distance of its model to that aggregate, over `threshold_layers`, has gone beyond it. With
+    `gradient` the one step is not taken: what is sent is the gradient of the step's batch, over all parameters.
     """
 
     step: int
@@ -72,10 +73,11 @@ class Train(Question):
     anchor: bool = False
     threshold: float | None = None
     threshold_layers: tuple[str, ...] | None = None
+    gradient: bool = False
     kind: ClassVar[str] = "train"
     tells: ClassVar[str] = (
-        "The mean training error of the last steps; when models are exchanged, the site's model; and where sites send "
-        "models only when needed, whether the site's model has moved far."
+        "The mean training error of the last steps; when models are exchanged, the site's model; when gradients are "
+        "shared, that of its last batch; and where sites send models only when needed, whether its model has moved far."
     )
     answer: ClassVar[type[Answer]] = Trained
 
@@ -197,6 +199,9 @@ def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping
         executor.load(seats, questions.arrays["row"], ask.layers)
         if ask.anchor:
             executor.anchor(seats)
+    if ask.gradient:
+        losses, gradients = executor.gradients(seats, ask.step)
+        return Stacked(questions.names, Trained(loss=None, row=None), {"loss": losses, "row": gradients})
     losses = executor.train(seats, ask.step, ask.steps)
     arrays = {} if private else {"loss": losses}
     if ask.threshold is not None:
@@ -215,6 +220,9 @@ def train(site: Site, question: Train) -> Trained:
         executor.load(here, question.row[None], question.layers)
         if question.anchor:
             executor.anchor(here)
+    if question.gradient:
+        losses, gradients = executor.gradients(here, question.step)
+        return Trained(loss=float(losses[0]), row=gradients[0])
     trained = executor.train(here, question.step, question.steps)
     loss = None if isinstance(executor, PrivateExecutor) else float(trained[0])
     row = executor.rows(here, question.send_layers)[0].copy() if question.send else None

@@ -82,6 +82,13 @@ class Recipe:
         """A fresh optimizer over `parameters`."""
         return self.optimizer(list(parameters), lr=self.rate(0))
 
+    @property
+    def plain_descent(self) -> bool:
+        """Whether a local step is the gradient times the rate and nothing else."""
+        optimizer = self.new_optimizer([torch.zeros(1, requires_grad=True)])
+        extras = ("momentum", "weight_decay", "maximize")
+        return type(optimizer) is torch.optim.SGD and not any(optimizer.param_groups[0][name] for name in extras)
+
     def describe(self) -> str:
         """The recipe in words, one JSON object: what a site is told, and what it can check.
 

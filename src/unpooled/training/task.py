@@ -51,6 +51,10 @@ class Task(Protocol):
         """How many of them it sees in a local step."""
         ...
 
+    def rate(self, step: int) -> float:
+        """The learning rate of a local step. Raises `Unsupported` for learners without one."""
+        ...
+
     def choose(self, sites: Sequence[Site]) -> Choice:
         """The executor that trains these sites of one process."""
         ...
@@ -88,6 +92,9 @@ class ModuleTask:
 
     def batch(self, site: Site) -> int:
         return min(self.recipe.batch_size or self.samples(site), self.samples(site))
+
+    def rate(self, step: int) -> float:
+        return self.recipe.rate(step)
 
     def choose(self, sites: Sequence[Site]) -> Choice:
         return choose_private(self.recipe, sites)

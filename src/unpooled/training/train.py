@@ -71,7 +71,8 @@ class Training:
         errors.positive(steps=steps)
         if evaluate_every is not None:
             errors.positive(evaluate_every=evaluate_every)
-        recipe = replace(recipe, proximal=protocol.mu)
+        recipe = replace(recipe, proximal=protocol.mu, corrected=protocol.corrected)
+        protocol.check(recipe)
         self.federation, self.recipe, self.protocol = federation, recipe, protocol
         self._trained_on: Federation = federation
         if test is None and isinstance(federation, LazySites):

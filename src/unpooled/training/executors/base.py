@@ -41,6 +41,10 @@ class Executor(Protocol):
         """Run local steps `step` .. `step + steps - 1`; the mean training loss of each site, shape (k,)."""
         ...
 
+    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+        """Losses (k,) and gradients (k, P) of the batches of local step `step`, which is not taken."""
+        ...
+
     def rows(self, seats: Seats, layers: Layers = None) -> Array:
         """Models as they stand, shape (k, width); read only, and valid until the next call of `train` or `load`."""
         ...

@@ -115,15 +115,29 @@ class ReferenceExecutor:
             losses.append(total / max(steps, 1))
         return np.array(losses, dtype=np.float64)
 
+    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+        losses, rows = [], []
+        for i in positions(seats, len(self._benches)):
+            bench = self._benches[i]
+            X, y = self._batch(bench, step)
+            with torch.enable_grad(), torch_stream(self.recipe.streams.torch_seed("site", bench.site, "layers", step)):
+                loss = self.recipe.loss(bench.module(X), y)
+                found = torch.autograd.grad(loss, bench.parameters, materialize_grads=True)
+            losses.append(float(loss.detach()))
+            rows.append(torch.cat([g.reshape(-1) for g in found]))
+        return np.array(losses, dtype=np.float64), numpy_rows(torch.stack(rows))
+
+    def _batch(self, bench: Bench, step: int) -> tuple[Tensor, Tensor]:
+        if bench.batches.full:
+            return bench.X, bench.y
+        index = torch.from_numpy(bench.batches(step))
+        return bench.X[index], bench.y[index]
+
     def _step(self, bench: Bench, step: int) -> float:
         rate = self.recipe.rate(step)
         for group in bench.optimizer.param_groups:
             group["lr"] = rate
-        X, y = bench.X, bench.y
-        if not bench.batches.full:
-            index = torch.from_numpy(bench.batches(step))
-            X, y = X[index], y[index]
-
+        X, y = self._batch(bench, step)
         losses: list[float] = []
 
         def closure() -> Any:

@@ -80,7 +80,7 @@ class StackedOptimizer:
         self._full = {n: torch.zeros_like(stack) for n in self.names.full}
         self._single = {n: torch.zeros(len(stack), dtype=torch.float64) for n in self.names.single}
         self._fresh = torch.ones(len(stack), dtype=torch.bool)
-        self.plain = _plain(recipe)
+        self.plain = recipe.plain_descent
 
     @property
     def stateless(self) -> bool:
@@ -167,10 +167,3 @@ class StackedOptimizer:
         for name, value in self._single.items():
             value.copy_(state["single"][name])
         self._fresh.copy_(state["fresh"])
-
-
-def _plain(recipe: Recipe) -> bool:
-    """Whether a step is the gradient times the rate and nothing else."""
-    optimizer = recipe.new_optimizer([torch.zeros(1, requires_grad=True)])
-    extras = ("momentum", "weight_decay", "maximize")
-    return type(optimizer) is torch.optim.SGD and not any(optimizer.param_groups[0][name] for name in extras)

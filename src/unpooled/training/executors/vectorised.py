@@ -21,7 +21,7 @@ from unpooled.training.executors.programs import Programs, one_thread
 from unpooled.training.executors.stacked_data import Group, StackedData
 from unpooled.training.executors.stacked_models import StackedModels, views
 from unpooled.training.executors.unstackable import refuse_changing_buffers, refuse_running_statistics
-from unpooled.training.layout import unflatten
+from unpooled.training.layout import numpy_rows, unflatten
 from unpooled.training.recipe import Recipe
 
 
@@ -109,6 +109,28 @@ class VectorisedExecutor:
             torch.add(old, gradient, alpha=-rate, out=part)
         models.start = None
         return loss
+
+    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+        with one_thread(self.programs.light):
+            return self._gradients(seats, step)
+
+    def _gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+        models, groups = self._models, self._data.groups(seats)
+        count = self.seats if isinstance(seats, slice) else len(seats)
+        losses = torch.zeros(count, dtype=torch.float64)
+        rows = torch.empty(count, self.layout.parameter_width, dtype=models.stack.dtype)
+        for group in groups:
+            index = self._rows_of(seats, group)
+            buffers = views(models.buffers[index], models.buffer_shapes)
+            shared, batch = models.start is not None, self._data.batch(group, step)
+            if models.start is not None:
+                parts = list(unflatten(models.start, models.parameters).values())
+            else:
+                parts = views(models.stack[index], models.parameters)
+            found, loss = self.programs.gradients(parts, buffers, group, batch, shared=shared)
+            where = slice(None) if group.places is None else group.places
+            rows[where], losses[where] = torch.cat([g.reshape(len(index), -1) for g in found], dim=1), loss.double()
+        return losses.numpy(), numpy_rows(rows)
 
     def _rows_of(self, seats: Seats, group: Group) -> Tensor:
         where = torch.tensor(positions(seats, self.seats))

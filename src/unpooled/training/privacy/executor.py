@@ -58,6 +58,12 @@ class PrivateExecutor(abc.ABC):
             "fixed times, or without privacy."
         )
 
+    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+        """Refused: gradients would leave without noise."""
+        raise Unsupported(
+            "Gradients are sent as they are, without noise: train with FedDC or FedAvg, or without privacy."
+        )
+
     def train(self, seats: Seats, step: int, steps: int) -> Array:
         """Local steps; raises `Diverged` here, because the losses must not leave the site."""
         losses = self.inner.train(seats, step, steps)

@@ -15,13 +15,16 @@ from unpooled.training.protocols.fedmr import FedMR
 from unpooled.training.protocols.fedper import FedPer
 from unpooled.training.protocols.fedprox import FedProx
 from unpooled.training.protocols.local import Local
+from unpooled.training.protocols.mini_batch import MiniBatch
 from unpooled.training.protocols.partial_avg import PartialAvg, RotatingAvg
 from unpooled.training.protocols.pooled import Pooled
+from unpooled.training.protocols.scaffold import Scaffold
 
 _ALL: tuple[type[Protocol], ...] = (
     FedDC,
     FedAvg,
     FedProx,
+    Scaffold,
     FedAvgM,
     FedAdagrad,
     FedAdam,
@@ -32,6 +35,7 @@ _ALL: tuple[type[Protocol], ...] = (
     RotatingAvg,
     FedPer,
     FedBN,
+    MiniBatch,
     AverageAtEnd,
     DaisyChain,
     Local,
@@ -56,9 +60,11 @@ __all__ = [
     "FedProx",
     "FedYogi",
     "Local",
+    "MiniBatch",
     "PartialAvg",
     "Pooled",
     "Protocol",
     "RotatingAvg",
+    "Scaffold",
     "label_of",
 ]

@@ -7,7 +7,9 @@ from dataclasses import MISSING, dataclass, fields
 from typing import ClassVar
 
 from unpooled.combine import Combine, combiner
+from unpooled.errors import BadSetting
 from unpooled.training.exchange import Exchange
+from unpooled.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,22 @@ class Protocol(abc.ABC):
     simulation_only: ClassVar[bool] = False
     result_model: ClassVar[str] = "aggregate"
     """What counts as this protocol's result: `aggregate`, or `local_mean` where models are never combined."""
+    corrected: ClassVar[bool] = False
+    """Whether sites add a vector that comes with the model to their gradients."""
+    plain_descent_only: ClassVar[bool] = False
+    """Whether models and gradients must tell each other apart by the learning rate alone."""
 
     @abc.abstractmethod
     def exchange(self) -> Exchange:
         """The program that runs between local steps."""
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise `BadSetting` where this protocol cannot train that way."""
+        if self.plain_descent_only and not recipe.plain_descent:
+            raise BadSetting(
+                f"{type(self).__name__} needs sites that take plain gradient descent steps: use "
+                'optimizer="sgd" without momentum or weight decay.'
+            )
 
     @property
     def combiner(self) -> Combine:

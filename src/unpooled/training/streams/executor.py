@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from unpooled.combine import Array
-from unpooled.errors import SiteFailed
+from unpooled.errors import SiteFailed, Unsupported
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Seats, positions
 from unpooled.training.layout import Layout
@@ -120,6 +120,10 @@ class StreamExecutor:
         self.losses[where] = losses
         self.mistakes[where] = (there & (y * scores <= 0)).sum(axis=2)
         return np.asarray(losses.sum(axis=0))
+
+    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+        """Refused: learners on streams update by rules that need not be gradients."""
+        raise Unsupported("Learners on streams share models, not gradients: average every step with FedAvg(1) instead.")
 
     def rows(self, seats: Seats, layers: Layers = None) -> Array:
         rows = self.stack[seats] if layers is None or layers else np.zeros((len(positions(seats, self.seats)), 0))

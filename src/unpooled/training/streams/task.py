@@ -53,6 +53,10 @@ class StreamTask:
         """How many examples this learner sees in a round."""
         return int(self.flow.size.batches[self.names.index(site.name)])
 
+    def rate(self, step: int) -> float:
+        """Update rules have no common rate: raises `Unsupported`."""
+        raise Unsupported("Learners on streams have no common learning rate: use a protocol that does not need one.")
+
     def choose(self, sites: Sequence[Site]) -> Choice:
         learners = np.array([self.names.index(site.name) for site in sites])
         return Choice(StreamExecutor(self.learner, self.flow, learners), "streams have one executor")
