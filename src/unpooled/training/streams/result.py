@@ -141,28 +141,33 @@ class StreamComparison:
         return {seed: result.drifts for seed, result in first.items()}
 
     def table(self) -> pd.DataFrame:
-        """Means over seeds, one row a protocol, with columns of their own besides `COLUMNS` without seed.
-
-        `seeds` is their number, `loss_half_width` half of the 95 % t-interval (NaN for one seed), and `best` says that
-        no other protocol is better in loss or transfers and at least as good in the other (the Pareto front; a serial
-        learner, which moves data and not models, is never on it).
-        """
-        import pandas as pd
-        from scipy import stats
-
-        rows = []
-        for label, group in self.frame().groupby("protocol", sort=False):
-            n = len(group)
-            spread = float(group["loss"].std(ddof=1)) if n > 1 else float("nan")
-            half = float(stats.t.ppf(0.975, n - 1)) * spread / n**0.5 if n > 1 else float("nan")
-            means = group.drop(columns=["protocol", "kind", "seed"]).mean()
-            kind = group["kind"].iloc[0]
-            rows.append({"protocol": label, "kind": kind, "seeds": n, **means.to_dict(), "loss_half_width": half})
-        table = pd.DataFrame(rows)
-        return table.assign(best=_on_the_front(table))
+        """Means over seeds, one row a protocol (see `summarised`)."""
+        return summarised(self.frame())
 
     def __repr__(self) -> str:
         return str(self.table()[["protocol", "loss", "mistakes", "transfers", "bytes"]].to_string(index=False))
+
+
+def summarised(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds of rows with columns protocol, kind, seed, loss, transfers and any others, one row a protocol.
+
+    `seeds` is their number, `loss_half_width` half of the 95 % t-interval (NaN for one seed), and `best` says that no
+    other protocol is better in loss or transfers and at least as good in the other (the Pareto front; a serial learner,
+    which moves data and not models, is never on it).
+    """
+    import pandas as pd
+    from scipy import stats
+
+    rows = []
+    for label, group in frame.groupby("protocol", sort=False):
+        n = len(group)
+        spread = float(group["loss"].std(ddof=1)) if n > 1 else float("nan")
+        half = float(stats.t.ppf(0.975, n - 1)) * spread / n**0.5 if n > 1 else float("nan")
+        means = group.drop(columns=["protocol", "kind", "seed"]).mean()
+        kind = group["kind"].iloc[0]
+        rows.append({"protocol": label, "kind": kind, "seeds": n, **means.to_dict(), "loss_half_width": half})
+    table = pd.DataFrame(rows)
+    return table.assign(best=_on_the_front(table))
 
 
 def _on_the_front(table: pd.DataFrame) -> Array:
