@@ -134,7 +134,8 @@ def main(root: Path) -> None:
     """Replace what stands between the markers of each data set."""
     text = PAGE.read_text(encoding="utf-8")
     for name in SETS:
-        if not (root / name / "history.parquet").is_file():
+        path = root / name / "result.json"
+        if not path.is_file() or read_json(path)["status"] != "finished":
             print(f"There is no finished run in {root / name}: its part of the page stays as it is.")
             continue
         made = section(root / name)

@@ -75,7 +75,7 @@ def tables(folder: Path, outcome: dict[str, Any]) -> list[Table]:
 def _rich(text: TextTable) -> Table:
     table = Table(title=text.title, title_justify="left", caption=text.caption)
     for place, head in enumerate(text.columns):
-        table.add_column(head, justify="right" if place in text.numbers else "left")
+        table.add_column(head, justify="right" if place in text.numbers else "left", overflow="fold")
     for row in text.rows:
         table.add_row(*row)
     return table

@@ -86,7 +86,7 @@ def differences_table(outcome: Mapping[str, Any], history: pd.DataFrame) -> Text
     heads = ["against"]
     for name in tested(outcome, history):
         metric = metric_called(name)
-        heads += [metric.words, "seeds", "p (Holm)"]
+        heads += [f"{metric.words} (points)" if metric.percent else metric.words, "seeds", "p (Holm)"]
         tests = paired_tests(result_values(history, name, looks), subject)
         found: dict[str, Any] = {str(row.protocol): row for row in tests.itertuples()}
         for label, cells in rows.items():
@@ -147,7 +147,7 @@ def _turned(row: Any, metric: Metric) -> list[str]:
     """The subject minus the other, of a test the other way round: verdict and difference, seeds, corrected p."""
     better = (row.mean < 0) == metric.higher_is_better
     said = {NO_CLEAR: "unclear", ONE_SEED: "one seed"}.get(row.verdict, "better" if better else "worse")
-    shown = metric.difference(-row.mean, row.half_width)
+    shown = metric.difference(-row.mean, row.half_width, unit=False)
     return [f"{said}: {shown}", f"{row.lower} : {row.higher}", p_text(row.p_holm)]
 
 

@@ -57,10 +57,10 @@ class Metric:
         shown = self._pair(mean, half_width)
         return f"{shown}{NB}%" if unit and self.percent and math.isfinite(mean) else shown
 
-    def difference(self, mean: float, half_width: float, *, signed: bool = True) -> str:
+    def difference(self, mean: float, half_width: float, *, signed: bool = True, unit: bool = True) -> str:
         """Such as "+3.1 ± 0.9 points", or without the word where the metric is no share."""
-        unit = f"{NB}points" if self.percent and math.isfinite(mean) else ""
-        return f"{self._pair(mean, half_width, signed=signed)}{unit}"
+        word = f"{NB}points" if unit and self.percent and math.isfinite(mean) else ""
+        return f"{self._pair(mean, half_width, signed=signed)}{word}"
 
     def _pair(self, mean: float, half_width: float, *, signed: bool = False) -> str:
         first = self.number(mean, like=half_width, signed=signed)
