@@ -207,7 +207,7 @@ def test_a_plan_is_a_table_or_one_document(call: Call) -> None:
     asked = ["plan", "--sites", 50, "--samples", 2, "--needed", 20, "--daisy-period", 3]
     shown, told = call(*asked), call(*asked, "--format", "json")
     assert (shown.code, told.code) == (0, 0)
-    assert re.search(r"corrected: random hops, exact +15 +48 ", shown.out)  # feddc.md T6: 15 hops; b = 3 * (15 + 1)
+    assert re.search(r"corrected: random hops, exact +15 +48 ", shown.out)  # 15 hops; b = 3 * (15 + 1)
     assert re.search(r"published: coverage lemma +11.7 +35.\d .* no guarantee", shown.out)
     assert json.loads(told.out)["k"] == 10
     refused = call("plan", "--sites", 50, "--samples", 8, "--needed", 461)

@@ -153,7 +153,7 @@ def _rows(federation: InProcess) -> Array:
     return np.array(models_of(federation))
 
 
-# --- aliasing (feddc.md 5.2.2) ---------------------------------------------------------------------------------------
+# --- aliasing ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("executor", ["reference", "vectorised"])

@@ -72,7 +72,7 @@ def test_the_noise_that_a_budget_needs(rate: float) -> None:
 
 
 def test_daisy_chaining_sends_and_spends_b_over_d_times_as_often() -> None:
-    """feddc.md, 4.3: with d dividing b a site sends T/d times where FedAvg with the same b sends T/b times."""
+    """With d dividing b a site sends T/d times where FedAvg with the same b sends T/b times."""
     privacy, d, b, steps = ClipAndNoise(1.0, 8.0), 2, 6, 12
 
     def spent_by(protocol: Protocol, privacy: ClipAndNoise = privacy) -> list[Any]:

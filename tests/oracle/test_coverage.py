@@ -1,4 +1,4 @@
-"""Coverage of daisy-chaining (feddc.md, T6 and T7) against brute force and the permutations that runs really make."""
+"""Coverage of daisy-chaining (T6, lemma; T7, period) against brute force and the permutations that runs make."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from unpooled.training.planning import plan
 from unpooled.training.protocols import FedDC
 
 TABLE = [
-    # m, k, delta, published steps, events that suffice, closed form: feddc.md, T6
+    # m, k, delta, published steps, events that suffice, closed form
     (25, 5, 0.05, 6.1, 8, 8),
     (25, 13, 0.05, 20.1, 27, 29),
     (50, 10, 0.05, 11.7, 15, 16),
@@ -39,9 +39,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("m", "k", "delta", "published", "exact", "closed"), TABLE)
-def test_the_table_of_the_specification(
-    m: int, k: int, delta: float, published: float, exact: int, closed: int
-) -> None:
+def test_the_measured_table(m: int, k: int, delta: float, published: float, exact: int, closed: int) -> None:
     assert round(published_steps(m, k, delta), 1) == published
     assert events_to_cover(m, k, delta) == exact
     assert events_to_cover_bound(m, k, delta) == closed
@@ -77,7 +75,7 @@ def test_enough_events_cover_in_runs_of_the_real_permutation(m: int, k: int, del
 
 
 def test_the_published_number_of_steps_does_not_cover_for_every_model() -> None:
-    """feddc.md T6, m=50, k=25: the share of runs in which all models have seen k is 0.00, not 0.95."""
+    """For m=50, k=25: the share of runs in which all models have seen k is 0.00, not 0.95."""
     steps = math.ceil(published_steps(50, 25, 0.05))
     seen = np.array([distinct_seen(50, steps, root) >= 25 for root in range(200)])
     assert seen.all(axis=1).mean() < 0.05

@@ -1,4 +1,7 @@
-"""Exact identities of daisy-chaining and averaging (feddc.md, T1, T2 and T8), and the plain loop in PyTorch."""
+"""Exact identities of daisy-chaining and averaging, and the plain loop in PyTorch.
+
+T1: hops change no mean. T2: special cases. T8: costs, to the byte.
+"""
 
 from __future__ import annotations
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "benchmarks"))  # where scripts find it, too; "benchmarks" itself may be another package
-
-from protocols import PROTOCOLS, example  # noqa: E402
-from record import Record, table  # noqa: E402
+from protocols import PROTOCOLS, example
+from record import Record, table
 
 
 def record(folder: Path, *, fresh: bool = False, seed: int = 0) -> Record:
