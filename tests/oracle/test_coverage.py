@@ -15,6 +15,7 @@ from unpooled.errors import BadSetting
 from unpooled.seeds import Streams
 from unpooled.training.channel import RoundChannel
 from unpooled.training.coverage import (
+    chance_to_miss,
     events_to_cover,
     events_to_cover_bound,
     expected_distinct,
@@ -97,6 +98,12 @@ def test_all_paths_of_one_model_counted_out(m: int, events: int) -> None:
         share = np.mean([c < k for c in counts])
         for delta in (0.01, 0.3, 0.9):
             assert (m * share <= delta) == (events_to_cover(m, k, delta) <= events)
+        assert chance_to_miss(m, k, events) == pytest.approx(min(1.0, m * share), rel=1e-12)
+
+
+def test_a_chance_of_failure_met_exactly_is_met() -> None:
+    """After 2 events one of 10 models has seen one dataset only with probability 10 * 0.1^2 = 0.1."""
+    assert events_to_cover(10, 2, 0.1) == events_to_cover_bound(10, 2, 0.1) == 2
 
 
 @settings(deadline=None)
@@ -174,6 +181,21 @@ def test_the_planned_period_holds_the_planned_hops(d: int) -> None:
         assert set(np.diff([b - 1, *hops, 2 * b - 1])) == {d}
 
 
+def test_a_plan_says_what_a_period_of_your_own_covers() -> None:
+    """d = 3, b = 48: hops after steps 3, 6, .., 45, which is what the corrected rule asks for; b = 47 holds as many."""
+    for b, hops in ((48, 15), (47, 15), (46, 15), (45, 14), (1, 0)):
+        random, circle = plan(sites=50, samples=2, needed=20, daisy_period=3, aggregate_period=b).rules[-2:]
+        assert random.hops == circle.hops == hops
+        if hops >= 14:
+            told = float(random.holds.split()[4])
+            assert told == pytest.approx(1 - chance_to_miss(50, 10, hops), abs=1e-3)
+            assert (told >= 0.95) == (hops >= 15)
+        assert circle.datasets == hops + 1
+        assert circle.holds.startswith("every model" if hops >= 9 else "no model: each sees 1, not 10")
+    assert plan(sites=50, samples=2, needed=20, aggregate_period=5).rules[-2].holds == "not shown for every model"
+    assert len(plan(sites=50, samples=2, needed=20).rules) == 5
+
+
 def test_a_plan_for_too_few_samples_is_refused() -> None:
     """T7's guard: k <= m."""
     with pytest.raises(BadSetting, match="needs 461 samples, but 50 sites x 8 are only 400"):
@@ -189,6 +211,9 @@ def test_a_plan_for_too_few_samples_is_refused() -> None:
         (lambda: plan(sites=5, samples=1, needed=3, daisy_period=0), "daisy_period must be"),
         (lambda: plan(sites=5, samples=1, needed=3, delta=2.0), "delta must lie between 0 and 1"),
         (lambda: plan(sites=5, samples=0, needed=3), "samples must be"),
+        (lambda: plan(sites=5, samples=1, needed=3, aggregate_period=0), "aggregate_period must be"),
+        (lambda: chance_to_miss(5, 6, 1), "k=6 distinct datasets of 5 sites"),
+        (lambda: chance_to_miss(5, 2, -1), "events must be a whole number of at least 0"),
         (lambda: events_to_cover(5, 6, 0.1), "k=6 distinct datasets of 5 sites"),
         (lambda: events_to_cover(5, 0, 0.1), "k must be a whole number of at least 1"),
         (lambda: events_to_cover_bound(5, 2, 0.0), "delta must lie between 0 and 1"),

@@ -16,10 +16,20 @@ def plan(
     needed: Annotated[float, typer.Option(help="How many samples a model has to see before it is averaged.")],
     delta: Annotated[float, typer.Option(help="The chance of failure, between 0 and 1.")] = 0.05,
     daisy_period: Annotated[int, typer.Option(help="d, local steps from one hop to the next.")] = 1,
+    aggregate_period: Annotated[
+        int | None, typer.Option(help="b of your own, in local steps: two more lines say what it covers.")
+    ] = None,
     output: OutputFormat = Format.text,
 ) -> None:
     """How often to hop and to average (FedDC): published numbers beside corrected ones."""
     from unpooled.training.planning import plan as plan_for
 
-    found = plan_for(sites=sites, samples=samples, needed=needed, delta=delta, daisy_period=daisy_period)
+    found = plan_for(
+        sites=sites,
+        samples=samples,
+        needed=needed,
+        delta=delta,
+        daisy_period=daisy_period,
+        aggregate_period=aggregate_period,
+    )
     typer.echo(json.dumps(found.as_dict()) if output is Format.json else str(found))

@@ -13,11 +13,16 @@ some model falls short almost surely; 48 events are needed). It is kept here und
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 
 from unpooled.errors import BadSetting, positive
+
+ROUNDING = 1e-12
+"""Relative, of a probability added up from some thousand products."""
 
 
 def expected_distinct(sites: int, events: int) -> float:
@@ -42,16 +47,33 @@ def events_to_cover(sites: int, k: int, delta: float) -> int:
     15
     """
     _check(sites, k, delta)
+    enough = delta * (1 + ROUNDING)  # else 10 * 0.1 * 0.1 would be above 0.1
+    return next(events for events, miss in enumerate(_misses(sites, k)) if miss <= enough)
+
+
+def chance_to_miss(sites: int, k: int, events: int) -> float:
+    """How probable it is, at most, that after `events` some model has seen fewer than `k` datasets.
+
+    The bound that `events_to_cover` brings down to delta: m times the exact tail of one model, or 1.
+
+    >>> chance_to_miss(50, 10, 14) > 0.05 > chance_to_miss(50, 10, 15)
+    True
+    """
+    _check_sets(sites, k)
+    _at_least_zero(events)
+    return min(1.0, next(islice(_misses(sites, k), events, None)))
+
+
+def _misses(sites: int, k: int) -> Iterator[float]:
+    """m times the probability that one model has seen fewer than k datasets after 0, 1, 2, ... events."""
     seen = np.zeros(k)  # probability of 1 .. k - 1 datasets; place k - 1 is "k or more"
     seen[0] = 1.0
     stay = np.arange(1, k + 1) / sites
     stay[-1] = 1.0
-    events = 0
-    while sites * seen[:-1].sum() > delta:
+    while True:
+        yield float(sites * seen[:-1].sum())
         seen[1:] = seen[1:] * stay[1:] + seen[:-1] * (1 - stay[:-1])
         seen[0] *= stay[0]
-        events += 1
-    return events
 
 
 def events_to_cover_bound(sites: int, k: int, delta: float) -> int:
@@ -131,11 +153,15 @@ def _harmonic(sites: int, k: int) -> float:
 
 
 def _check(sites: int, k: int, delta: float) -> None:
+    _check_sets(sites, k)
+    if not 0 < delta < 1:
+        raise BadSetting(f"delta must lie between 0 and 1, got {delta!r}.")
+
+
+def _check_sets(sites: int, k: int) -> None:
     positive(sites=sites, k=k)
     if k > sites:
         raise BadSetting(f"A model cannot see k={k} distinct datasets of {sites} sites: k must be at most {sites}.")
-    if not 0 < delta < 1:
-        raise BadSetting(f"delta must lie between 0 and 1, got {delta!r}.")
 
 
 def _at_least_zero(events: int) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 
 from unpooled.errors import positive
 from unpooled.training.coverage import (
+    chance_to_miss,
     datasets_needed,
     events_to_cover,
     events_to_cover_bound,
@@ -67,12 +68,21 @@ class Plan:
         return asdict(self)
 
 
-def plan(*, sites: int, samples: int, needed: float, delta: float = 0.05, daisy_period: int = 1) -> Plan:
+def plan(
+    *,
+    sites: int,
+    samples: int,
+    needed: float,
+    delta: float = 0.05,
+    daisy_period: int = 1,
+    aggregate_period: int | None = None,
+) -> Plan:
     """Aggregation periods for which a model sees enough data between two averagings, by published and corrected rules.
 
     `sites` hold `samples` each; `needed` is how many samples one model has to see: n_0(eps, sqrt(delta)) in the paper,
     for you to know or to guess. `delta` is the chance of failure. A period b holds b / d - 1 hops, the last
-    `daisy_period` steps being spent on the last data set; published rules count a hop a period d.
+    `daisy_period` steps being spent on the last data set; published rules count a hop a period d. With an
+    `aggregate_period` of your own two more lines say what that covers.
 
     Raises `BadSetting` where all sites together hold fewer samples than needed (k > m): no period is long enough then.
 
@@ -91,7 +101,7 @@ def plan(*, sites: int, samples: int, needed: float, delta: float = 0.05, daisy_
     def seen(hops: float) -> float:
         return expected_distinct(sites, math.floor(hops))
 
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "published: coverage lemma", lemma / d, lemma, seen(lemma / d), "a model on average; no guarantee for all"
         ),
@@ -100,7 +110,22 @@ def plan(*, sites: int, samples: int, needed: float, delta: float = 0.05, daisy_
         Rule("corrected: random hops, closed form", bound, d * (bound + 1), seen(bound), every_model),
         Rule('corrected: hops = "cyclic"', k - 1, d * k, k, "every model, for certain"),
     )
+    if aggregate_period is not None:
+        rules += _yours(sites, k, d, aggregate_period)
     return Plan(sites, samples, needed, delta, d, k, rules)
+
+
+def _yours(sites: int, k: int, d: int, b: int) -> tuple[Rule, Rule]:
+    """What a period b covers, by random hops and in a circle."""
+    positive(aggregate_period=b)
+    hops = (b - 1) // d
+    surely, reached = max(0.0, 1 - chance_to_miss(sites, k, hops)), min(sites, hops + 1)
+    random = f"every model, with probability {surely:.3f} at least" if surely else "not shown for every model"
+    circle = "every model, for certain" if reached >= k else f"no model: each sees {reached}, not {k}"
+    return (
+        Rule("yours: random hops", hops, b, expected_distinct(sites, hops), random),
+        Rule('yours: hops = "cyclic"', hops, b, reached, circle),
+    )
 
 
 def _cells(rule: Rule) -> list[str]:
