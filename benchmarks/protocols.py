@@ -216,6 +216,7 @@ def main() -> int:
     record = Record(__file__, ("kind", "work", "name"), seed=0, fresh=chosen.fresh, folder=chosen.out)
     print(f"load {load()}; {chosen.repeats} turns each")
     problems = [f"{name} needs a line in EXAMPLES of this script" for name in PROTOCOLS if not example(name, 1)]
+    missing = against_rivals(record, [name for name in chosen.rivals.split(",") if name], chosen.repeats)
     rows = digits()
     for key in WORKS:
         work = WORKLOADS[key]
@@ -225,7 +226,6 @@ def main() -> int:
             if protocol is not None and not record.of(kind="protocol", work=key, name=name):
                 print(f"({key}) {protocol.label}, load {load()}", flush=True)
                 record.add([protocol_row(work, data, name, protocol, chosen.repeats)])
-    missing = against_rivals(record, [name for name in chosen.rivals.split(",") if name], chosen.repeats)
     problems += show(record)
     for problem in problems:
         print(f"FAILED: {problem}")
