@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unpooled.cli.options import ConfigFile, Format, Out, OutputFormat, Source
+from unpooled.cli.options import ConfigFile, Format, OutputFormat, Source
 
 if TYPE_CHECKING:
     from unpooled.runs.streams import Told
@@ -22,7 +22,7 @@ PICTURES = ("loss-against-transfers", "over-time")
 def stream(
     config: ConfigFile,
     source: Source = None,
-    out: Out = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="By default runs/streams-TITLE.")] = None,
     output: OutputFormat = Format.text,
 ) -> None:
     """Let online learners follow the stream of CONFIG under each protocol; write tables and figures."""
