@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from unpooled.training.streams import compare_streams as compare_streams
     from unpooled.training.streams import read_table as read_table
     from unpooled.training.streams import stream as stream
+    from unpooled.training.streams import suggest_threshold as suggest_threshold
     from unpooled.training.tuning import Tune as Tune
 
 # Names are fetched when first used, so that what needs no torch does not wait for it.
@@ -114,6 +115,7 @@ _HOME = {
             "compare_streams",
             "read_table",
             "stream",
+            "suggest_threshold",
         ),
         "training.streams",
     ),

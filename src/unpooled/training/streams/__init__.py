@@ -10,7 +10,7 @@ from unpooled.training.streams.learners import (
     Perceptron,
 )
 from unpooled.training.streams.result import StreamComparison, StreamResult
-from unpooled.training.streams.run import Prequential, compare_streams, stream
+from unpooled.training.streams.run import Prequential, compare_streams, stream, suggest_threshold
 from unpooled.training.streams.serial import Serial
 from unpooled.training.streams.subset_averaging import SubsetAveraging
 from unpooled.training.streams.table import TableStream, read_table
@@ -32,4 +32,5 @@ __all__ = [
     "compare_streams",
     "read_table",
     "stream",
+    "suggest_threshold",
 ]

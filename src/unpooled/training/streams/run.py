@@ -18,7 +18,7 @@ from unpooled.seeds import Streams
 from unpooled.sites.site import Site
 from unpooled.training.coordinator import Coordinator
 from unpooled.training.observation import executors_of, models_of
-from unpooled.training.protocols import Protocol
+from unpooled.training.protocols import Local, Protocol
 from unpooled.training.questions import install
 from unpooled.training.streams import source as flows
 from unpooled.training.streams.door import CountingDoor
@@ -172,6 +172,31 @@ def stream(
         if progress is not None:
             progress(rounds * run.coordinator.step // run.coordinator.steps, rounds)
     return run.result()
+
+
+def suggest_threshold(
+    source: Source,
+    learner: Learner,
+    *,
+    learners: int,
+    period: int,
+    batch: int | tuple[int, ...] = 1,
+    seed: int = 0,
+    start: Array | None = None,
+) -> float:
+    """A threshold for `DynamicAveraging` to begin a search with: the median of |f - r|^2 after `period` rounds alone.
+
+    With it half of the learners would violate their condition at the first check. It looks at the first rounds of the
+    stream, and depends on the scale of models and steps. Raises `BadSetting` where no learner moves in that time.
+    """
+    alone = stream(
+        source, learner, Local(), learners=learners, rounds=period, batch=batch, seed=seed, start=start
+    ).models
+    away = ((alone - (0.0 if start is None else start)) ** 2).sum(axis=1)
+    found = float(np.median(away))
+    if not found:
+        raise BadSetting(f"Half of the learners did not move in {period} rounds: take a longer period.")
+    return found
 
 
 def compare_streams(

@@ -26,6 +26,7 @@ from unpooled.training.streams import (
     SubsetAveraging,
     compare_streams,
     stream,
+    suggest_threshold,
 )
 from unpooled.training.streams.source import size
 from unpooled.training.streams.task import StreamTask
@@ -241,6 +242,22 @@ def test_a_common_start_is_where_all_begin() -> None:
     result = stream(SOURCE, LEARNER, Local(), learners=2, rounds=1, seed=2, start=start)
     X, y = SOURCE.open(size(2, 1), Streams(2)).block(0, 1)
     np.testing.assert_allclose(result.losses[0], np.maximum(0, 1 - y[0, :, 0] * (X[0, :, 0] @ start)), atol=1e-12)
+
+
+def test_the_suggested_threshold_is_passed_by_half_of_the_learners_at_the_first_check() -> None:
+    threshold = suggest_threshold(SOURCE, LEARNER, learners=8, period=6, seed=2)
+    once = stream(SOURCE, LEARNER, DynamicAveraging(threshold, 6, augmentation="full"), learners=8, rounds=6, seed=2)
+    assert once.syncs == (0, 1)
+    alone = stream(SOURCE, LEARNER, Local(), learners=8, rounds=6, seed=2).models
+    assert ((alone**2).sum(axis=1) > threshold).sum() == 4
+    start = np.arange(6.0)
+    near = suggest_threshold(SOURCE, LEARNER, learners=8, period=6, seed=2, start=start)
+    assert near < (start**2).sum()
+    right = SOURCE.open(size(1, 1), Streams(2)).block(0, 1)
+    with pytest.raises(BadSetting, match="take a longer period"):  # a first model that is right by far: no loss
+        suggest_threshold(
+            SOURCE, LEARNER, learners=1, period=1, seed=2, start=1e6 * (right[1][0, 0, 0] * right[0][0, 0, 0])
+        )
 
 
 def test_what_is_refused() -> None:
