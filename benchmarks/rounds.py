@@ -15,7 +15,7 @@ import sys
 
 import numpy as np
 import torch
-from library import digits, whole_run
+from library import arithmetic, digits, whole_run
 from record import Record, Row, load, options, table
 from rivals.plain_loop import PlainLoop, TextbookLoop
 from rivals.process import Missing, Rival
@@ -53,12 +53,16 @@ def measure(work: Workload, threads: int, repeats: int, pfl: Rival | None) -> li
     for loop in loops.values():
         loop.rounds(1)
     times: dict[str, list[float]] = {"unpooled": [], **{name: [] for name in loops}}
+    if work.key in ARITHMETIC:
+        times["arithmetic"] = []
     firsts, executors = [], set()
     for _ in range(repeats):
         ours = whole_run(work, data, protocol, work.rounds)
         times["unpooled"].append(ours.ms)
         executors.add(ours.executor)
         firsts.append(ours.first)
+        if "arithmetic" in times:
+            times["arithmetic"].append(arithmetic(work, data, work.rounds))
         for name, loop in loops.items():
             times[name].append(loop.rounds(work.rival_rounds) / work.rival_rounds * 1e3)
         if pfl is not None:
@@ -86,11 +90,14 @@ def measure(work: Workload, threads: int, repeats: int, pfl: Rival | None) -> li
     ]
 
 
+ARITHMETIC = ("a", "b")
+"""Workloads whose arithmetic is measured by itself: their bars ask for less time than it takes."""
 COLUMNS = {
     "": "({work}) {title}",
     "threads": "{threads}",
     "trained by": "{executor}",
     "ms a round": "{ms:.2f}",
+    "arithmetic alone": "{arithmetic}",
     "x plain loop": "{plain loop:.1f}",
     "x textbook loop": "{textbook:.1f}",
     "x pfl": "{pfl:.1f}",
@@ -106,7 +113,8 @@ def show(record: Record) -> list[str]:
         work, rivals = WORKLOADS[row["work"]], record.of(work=row["work"], threads=row["threads"])
         faster = {r["name"]: r["unpooled_faster"] for r in rivals}
         loop_s = next(r["ms"] for r in rivals if r["name"] == "plain loop") * row["rounds"] / 1e3
-        lines.append({**row, **faster, "loop_s": loop_s})
+        alone = next((f"{r['ms']:.2f} ms" for r in rivals if r["name"] == "arithmetic"), "")
+        lines.append({**row, **faster, "loop_s": loop_s, "arithmetic": alone})
         where = f"({work.key}) on {row['threads']} thread{'s' * (row['threads'] > 1)}"
         if work.bar is not None and faster["plain loop"] < work.bar:
             wrong.append(f"{where}: {faster['plain loop']:.1f} times the plain loop, the bar is {work.bar:g}")
