@@ -17,7 +17,7 @@ from unpooled.sites.site import Samples, Site
 from unpooled.sites.transports.in_process import InProcess
 from unpooled.training.lazy import LazySites
 from unpooled.training.operators import aggregate, every, only, subset
-from unpooled.training.protocols import FedAvg, FedDC, FedProx, Protocol
+from unpooled.training.protocols import FedAvg, FedDC, FedProx, Protocol, Scaffold
 from unpooled.training.recipe import recipe
 from unpooled.training.train import Training, run
 
@@ -30,6 +30,7 @@ DRAWN: dict[str, Protocol] = {
     "fedavg-one-site": FedAvg(2, fraction=0.1),
     "fedavg-weighted": FedAvg(3, fraction=0.5, weighted_by_samples=True),
     "fedprox": FedProx(3, fraction=0.5),
+    "scaffold": Scaffold(3, fraction=0.5),
     "feddc": FedDC(1, 3, fraction=0.5),
     "feddc-prox": FedDC(1, 3, fraction=0.5, proximal=0.3),
 }
