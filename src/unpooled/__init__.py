@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from unpooled.api import Comparison as Comparison
     from unpooled.api import Trained as Trained
+    from unpooled.api import audit as audit
     from unpooled.api import compare as compare
     from unpooled.api import train as train
     from unpooled.errors import UnpooledError as UnpooledError
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Comparison": "api",
     "Trained": "api",
+    "audit": "api",
     "compare": "api",
     "train": "api",
     "UnpooledError": "errors",

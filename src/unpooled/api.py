@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from torch import nn
 
+from unpooled.arguments import Sites, federation_from, held_out_from, loss_for, torch_threads
 from unpooled.errors import BadSetting, Diverged
 from unpooled.figures import curves
 from unpooled.figures.paired import paired_tests
 from unpooled.figures.results import comparison
 from unpooled.figures.summary import final_table, result_values
 from unpooled.seeds import Streams
-from unpooled.sites.schema import Schema, in_order, text
-from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.splitting import split
 from unpooled.sites.transports.in_process import InProcess
 from unpooled.sites.validation import set_aside, together
 from unpooled.training.lazy import LazySites
 from unpooled.training.privacy import Privacy
+from unpooled.training.privacy.audit import Audit
+from unpooled.training.privacy.audit import audit as audit_of
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe
 from unpooled.training.result import PRIVACY, Result
-from unpooled.training.train import Progress, Training, federation_of, initialised, run
+from unpooled.training.train import Progress, Training, initialised, run
 from unpooled.training.tuning import Trial, Tune, trial_values
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-NO_SITES = "sites must come from split(...) or load_sites(...), or be a dict from name to arrays (X, y)."
-Sites = InProcess | LazySites | Iterable[Site] | Mapping[str, tuple[Any, Any]]
 
 
 class Trained:
@@ -147,12 +143,12 @@ def train(
     policies. Raises `BadSetting`, `BadData`, `Unsupported`
     before work starts, `Diverged` at the step where a loss is no number, and `Refused` where a privacy budget is spent.
     """
-    federation, schema = _federation(sites)
-    held_out = _test(test, schema)
+    federation, schema = federation_from(sites)
+    held_out = held_out_from(test, schema)
     module = model if isinstance(model, nn.Module) else initialised(model, Streams(seed).torch_seed("model"))
     made = recipe(
         module,
-        loss=_loss(loss, federation),
+        loss=loss_for(loss, federation),
         optimizer=optimizer,
         lr=lr,
         batch_size=batch_size,
@@ -164,7 +160,7 @@ def train(
         seed=seed,
         **optimizer_settings,
     )
-    with _threads(threads):
+    with torch_threads(threads):
         training = Training(federation, made, protocol, steps=steps, test=held_out, evaluate_every=evaluate_every)
         with _watching(progress, protocol.label, steps) as watch:
             result = run(training, watch)
@@ -230,7 +226,7 @@ def _trial(
 ) -> Trial:
     """One protocol with one rate under one seed, on sites that test on validation rows."""
     start, sites, test = made
-    federation, schema = _federation(sites)
+    federation, schema = federation_from(sites)
     if isinstance(federation, LazySites):
         raise BadSetting("tune holds rows back at every site, so it needs them all in memory: give lr for lazy sites.")
     aside = set_aside(federation, tune.validation_fraction, seed)
@@ -244,51 +240,32 @@ def _trial(
     return Trial(protocol.label, seed, rate, trial_values(done._result, protocol))
 
 
-def _federation(sites: Any) -> tuple[InProcess | LazySites, Schema | None]:
-    if isinstance(sites, LazySites):
-        return sites.fresh(), None
-    if isinstance(sites, Mapping):
-        sites = _from_arrays(sites)
-    if not isinstance(sites, InProcess):
-        sites = list(sites) if isinstance(sites, Iterable) else [sites]
-    if not all(isinstance(site, Site) for site in sites):
-        raise BadSetting(NO_SITES)
-    federation = federation_of(sites)
-    if isinstance(sites, InProcess):
-        federation.traffic.restore(sites.traffic.state())
-    return federation, getattr(sites, "schema", None)
+def audit(
+    model: nn.Module | Callable[[], nn.Module],
+    sites: Sites,
+    protocol: Protocol,
+    *,
+    steps: int,
+    lr: float | Callable[[int], float],
+    worlds: int = 16,
+    seed: int = 0,
+    test: tuple[Any, Any] | None = None,
+    loss: Any = "auto",
+    threads: int | None = None,
+    **settings: Any,
+) -> Audit:
+    """How well membership-inference attacks do against what `protocol` shows, and what the model is worth on `test`.
 
-
-def _from_arrays(sites: Mapping[str, tuple[Any, Any]]) -> InProcess:
-    """Sites of arrays. Class numbers 0, 1, ... stay; other labels (text, -1 and 1) are numbered in sorted order."""
-    if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in sites.values()):
-        raise BadSetting(NO_SITES)
-    arrays = {str(name): (X, np.asarray(y)) for name, (X, y) in sites.items()}
-    schema = None
-    if any(y.dtype.kind not in "buif" or (y.dtype.kind == "i" and y.size and y.min() < 0) for _, y in arrays.values()):
-        classes = in_order({label for _, y in arrays.values() for label in map(text, y.tolist()) if label is not None})
-        schema = Schema(features=(), classes=classes, target="y", shape=())
-        arrays = {name: (X, schema.class_numbers(y)) for name, (X, y) in arrays.items()}
-    return InProcess.of([Site(name, samples(X, y)) for name, (X, y) in arrays.items()], schema=schema)
-
-
-def _test(test: tuple[Any, Any] | None, schema: Schema | None) -> Samples | None:
-    if test is None or isinstance(test, Samples):
-        return test
-    if not isinstance(test, tuple) or len(test) != 2:
-        raise BadSetting(f"test must be a pair of arrays (X, y), got a {type(test).__name__}.")
-    X, y = test
-    if schema is not None and schema.classes is not None:
-        y = schema.class_numbers(y)
-    return samples(X, y)
-
-
-def _loss(loss: Any, federation: InProcess | LazySites) -> Any:
-    if loss != "auto":
-        return loss
-    members = [federation.made(0)] if isinstance(federation, LazySites) else federation
-    kinds = {site.require_train().y.dtype.kind for site in members}
-    return "mse" if kinds == {"f"} else "cross_entropy"
+    Trains in `worlds` worlds at once, each on a random half of every site's rows; `settings` are those of `train`, also
+    `privacy`. See `unpooled.training.privacy.audit` for the attacks, and `Audit.frame()` for the numbers.
+    """
+    federation, schema = federation_from(sites)
+    if isinstance(federation, LazySites):
+        raise BadSetting("An audit halves the rows of all sites: make all sites.")
+    module = model if isinstance(model, nn.Module) else initialised(model, Streams(seed).torch_seed("model"))
+    made = recipe(module, loss=loss_for(loss, federation), lr=lr, seed=seed, **settings)
+    with torch_threads(threads):
+        return audit_of(list(federation), made, protocol, steps=steps, worlds=worlds, test=held_out_from(test, schema))
 
 
 def _labelled(trained: Trained) -> pd.DataFrame:
@@ -310,17 +287,6 @@ def _figure(frame: pd.DataFrame, metric: str, against: str) -> Figure:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    try:
-        if count is not None:
-            torch.set_num_threads(count)
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def _watching(
     progress: bool | Callable[[Progress], None], label: str, steps: int
 ) -> Iterator[Callable[[Progress], None] | None]:
@@ -335,4 +301,4 @@ def _watching(
         yield lambda p: bars.update(task, completed=p.step)
 
 
-__all__ = ["Comparison", "Trained", "Tune", "compare", "split", "train"]
+__all__ = ["Audit", "Comparison", "Trained", "Tune", "audit", "compare", "split", "train"]

@@ -39,6 +39,7 @@ COMMANDS = dict(_walk(typer.main.get_command(app), "unpooled"))
 
 def test_the_commands_are_those_that_the_tests_know() -> None:
     assert sorted(COMMANDS) == [
+        "unpooled audit",
         "unpooled compare",
         "unpooled data describe",
         "unpooled demo",

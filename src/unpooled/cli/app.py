@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from unpooled import __version__
-from unpooled.cli import compare, data, demo, ledger, plan, report, resume, runs, stream, train
+from unpooled.cli import audit, compare, data, demo, ledger, plan, report, resume, runs, stream, train
 
 app = typer.Typer(
     name="unpooled",
@@ -23,6 +23,7 @@ app.command("train")(train.train)
 app.command("compare")(compare.compare)
 app.command("stream")(stream.stream)
 app.command("plan")(plan.plan)
+app.command("audit")(audit.audit)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("runs")(runs.runs)

@@ -14,6 +14,7 @@ from unpooled.figures.words import bytes_text, count_text, metric_called, signif
 from unpooled.report import choices
 from unpooled.report import training_tables as tables
 from unpooled.report.answer import Answer, AnswerWriter, holders
+from unpooled.report.audit import audit_table
 from unpooled.report.glossary import TRAINING_TERMS
 from unpooled.report.privacy import privacy_table, privacy_words
 from unpooled.report.record import Record
@@ -138,6 +139,7 @@ def _tables(run: TrainingRecord, looks: Methods, answer: AnswerWriter) -> dict[s
         "sites": tables.sites_table(run, looks, site),
         "holdings": tables.holdings_table(run, site),
         "left": tables.left_table(run, looks, site),
+        **({"audit": audited} if (audited := audit_table(run, looks)) else {}),
         **({"privacy": protected} if (protected := privacy_table(run, looks)) else {}),
         "cells": tables.cells_table(run, looks),
         "tuning": choices.tuning_table(run, looks),

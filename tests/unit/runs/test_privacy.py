@@ -12,6 +12,7 @@ import pytest
 from tests.unit.runs.small import small
 from unpooled.errors import BadSetting
 from unpooled.report import write_report
+from unpooled.runs.audit import audit_run
 from unpooled.runs.config import Config, parse
 from unpooled.runs.execute import execute
 from unpooled.runs.identity import identity
@@ -62,3 +63,19 @@ def test_bad_settings_are_refused_before_work(table: dict[str, Any], told: str, 
     with pytest.raises(BadSetting, match=told):
         execute(config(**table), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_audit_joins_the_record_and_the_page(tmp_path: Path) -> None:
+    run = parse({**small(steps=20, evaluate_every=10), "protocols": [
+        {"kind": "FedAvg", "aggregate_period": 5}, {"kind": "FedAvg", "aggregate_period": 5, "fraction": 0.5}
+    ]})  # fmt: skip
+    execute(run, tmp_path)
+    told: list[str] = []
+    table = audit_run(tmp_path, 8, told.append)
+    assert told[0] == "FedAvg(5): audited in 8 worlds"
+    assert told[1].startswith("FedAvg(5, fraction=0.5): not audited. An audit trains all sites in every step")
+    assert table["protocol"].unique().tolist() == ["FedAvg(5)"]
+    assert pd.read_parquet(tmp_path / "audit.parquet").equals(table)
+    page = write_report([tmp_path], tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("likelihood ratio") == 2
+    assert "Guessing gives AUC 0.5" in page
