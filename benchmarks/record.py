@@ -135,7 +135,8 @@ def table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Markdown; `columns` maps a column's title to a format string over a row, such as "{ms:.2f}"."""
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for row in rows:
-        lines.append("| " + " | ".join(form.format_map(_Gaps(row)) for form in columns.values()) + " |")
+        cells = [form.format_map(_Gaps(row)) for form in columns.values()]
+        lines.append("| " + " | ".join("-" if cell.startswith("- ") else cell for cell in cells) + " |")
     return "\n".join(lines)
 
 
