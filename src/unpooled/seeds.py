@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any, cast
 
 import numpy as np
 
@@ -36,6 +37,23 @@ class Streams:
         """A NumPy generator for the stream of that name."""
         return np.random.Generator(np.random.PCG64(self.seed(*name)))
 
+    def later(self, *name: str | int) -> np.random.Generator:
+        """Like `generator`, but made when it is first used: for those who may not draw at all."""
+        return cast(np.random.Generator, _Later(self, name))
+
     def torch_seed(self, *name: str | int) -> int:
         """A seed that `torch.Generator.manual_seed` takes (63 bits)."""
         return self.seed(*name) >> 1
+
+
+class _Later:
+    """Stands in for a generator; everything asked of it is asked of the generator, which is made then."""
+
+    def __init__(self, streams: Streams, name: tuple[str | int, ...]) -> None:
+        self._streams, self._name = streams, name
+        self._made: np.random.Generator | None = None
+
+    def __getattr__(self, attribute: str) -> Any:
+        if self._made is None:
+            self._made = self._streams.generator(*self._name)
+        return getattr(self._made, attribute)

@@ -74,3 +74,9 @@ def test_streams_do_not_depend_on_each_other() -> None:
     alone = streams.generator("b").random(3).tolist()
     streams.generator("a").random(100)
     assert streams.generator("b").random(3).tolist() == alone
+
+
+def test_a_stream_made_later_gives_the_same_numbers() -> None:
+    later, now = Streams(3).later("exchange", 7), Streams(3).generator("exchange", 7)
+    assert later.permutation(9).tolist() == now.permutation(9).tolist()
+    assert later.random() == now.random()

@@ -168,7 +168,7 @@ class Coordinator:
 
     def _exchange(self, step: int, pull: Pull, held: Array | None) -> None:
         channel = RoundChannel(step, self.facts, pull, held, self._fetch, self._polled, self._secure_mean)
-        rng = self.task.streams.generator("exchange", step)
+        rng = self.task.streams.later("exchange", step)
         self._memory = self.exchange(channel, self._memory, rng, self.facts)
         delivery = channel.delivery()
         if delivery is not None:

@@ -84,8 +84,10 @@ class Programs:
 def one_thread(wanted: bool) -> Iterator[None]:
     """Run a block on one thread of torch, and put the number back."""
     threads = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
+    if not wanted or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
     try:
         yield
     finally:

@@ -60,12 +60,16 @@ class VectorisedExecutor:
 
     def _train(self, seats: Seats, step: int, steps: int) -> Array:
         models, groups = self._models, self._data.groups(seats)
-        totals = torch.zeros(self.seats if isinstance(seats, slice) else len(seats), dtype=torch.float64)
         everyone = len(groups) == 1 and isinstance(seats, slice)
         first = step
         if everyone and steps and models.start is not None and not (self.recipe.proximal or self.recipe.corrected):
-            totals += self._first_step(groups[0], models.start, step)
+            losses = self._first_step(groups[0], models.start, step)
+            if steps == 1:
+                return np.asarray(losses.double().numpy())
+            totals = losses.double()
             first += 1
+        else:
+            totals = torch.zeros(self.seats if isinstance(seats, slice) else len(seats), dtype=torch.float64)
         models.settle()
         for group in groups if first < step + steps else ():
             where = slice(None) if len(groups) == 1 else group.places
