@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, field, fields, replace
 from math import inf
@@ -12,9 +11,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from unpooled.errors import BadSetting, did_you_mean, positive
+from unpooled.errors import BadSetting, positive
 from unpooled.runs.pooled import POOLED
-from unpooled.runs.tables import build, known_keys, names, without_none
+from unpooled.runs.tables import build, known_keys, names, read_toml, without_none
 from unpooled.training.tuning import Tune
 
 STRICT = ConfigDict(extra="forbid")
@@ -138,14 +137,7 @@ class Config:
 def load(path: str | Path) -> Config:
     """The config in a TOML file; raises `BadSetting`, in one line, for anything that cannot be used."""
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        raise BadSetting(f"There is no config file '{path}'.{did_you_mean(path.name, near)}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadSetting(f"{path} cannot be read as TOML: {error}.") from error
-    return with_source(parse(table), folder=path.parent)
+    return with_source(parse(read_toml(path)), folder=path.parent)
 
 
 def parse(table: Mapping[str, Any]) -> Config:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -13,12 +12,12 @@ from typing import Any
 import tomli_w
 from pydantic.dataclasses import dataclass as checked
 
-from unpooled.errors import BadRecord, BadSetting, did_you_mean, positive
+from unpooled.errors import BadRecord, BadSetting, positive
 from unpooled.runs.config import STRICT
 from unpooled.runs.files import writable, write_bytes, write_json
 from unpooled.runs.identity import slug
 from unpooled.runs.record import environment
-from unpooled.runs.tables import build, choose, known_keys, names, without_none
+from unpooled.runs.tables import build, choose, known_keys, names, read_toml, without_none
 from unpooled.training.protocols import PROTOCOLS, Protocol
 from unpooled.training.streams import (
     LEARNERS,
@@ -96,13 +95,7 @@ class Plan:
 
 def load(path: Path, source: Path | None = None) -> StreamConfig:
     """The config in a TOML file; `source` replaces the path of a table. Raises `BadSetting` in one line."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        raise BadSetting(f"There is no config file '{path}'.{did_you_mean(path.name, near)}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadSetting(f"{path} cannot be read as TOML: {error}.") from error
+    table = read_toml(path)
     known_keys("the config", table, names(StreamConfig))
     config = build(StreamConfig, "the config", table)
     if source is None and isinstance(config.source.get("path"), str):

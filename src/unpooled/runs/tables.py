@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,6 +13,17 @@ from pydantic import TypeAdapter, ValidationError
 from unpooled.errors import BadSetting, did_you_mean
 
 T = TypeVar("T")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a config file; raises `BadSetting` in one line, with a suggestion where there is no such file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+        raise BadSetting(f"There is no config file '{path}'.{did_you_mean(path.name, near)}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(f"{path} cannot be read as TOML: {error}.") from error
 
 
 def build(kind: type[T], where: str, table: Mapping[str, Any]) -> T:

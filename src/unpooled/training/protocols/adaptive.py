@@ -14,16 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from unpooled import errors
 from unpooled.combine import Setting
-from unpooled.training.exchange import Exchange
-from unpooled.training.operators import cycle, permute, server
-from unpooled.training.protocols.base import Protocol
+from unpooled.training.protocols.server_protocol import ServerProtocol
 from unpooled.training.server_optimizers import Adaptive, Rule
 
 
 @dataclass(frozen=True)
-class _Adaptive(Protocol):
+class _Adaptive(ServerProtocol):
     """The settings that the three share."""
 
     aggregate_period: int
@@ -37,22 +34,9 @@ class _Adaptive(Protocol):
     combine: Setting = "mean"
     rule: ClassVar[Rule]
 
-    def __post_init__(self) -> None:
-        errors.positive(aggregate_period=self.aggregate_period)
-        if self.daisy_period is not None:
-            errors.positive(daisy_period=self.daisy_period)
-        errors.fraction(fraction=self.fraction)
-        self.exchange()
-
-    def exchange(self) -> Exchange:
-        optimizer = Adaptive(self.rule, self.server_lr, self.beta1, self.beta2, self.tau)
-        return cycle(
-            server(optimizer, self.combiner, self.weighted_by_samples),
-            self.aggregate_period,
-            daisy_period=self.daisy_period,
-            hop=permute(),
-            fraction=self.fraction,
-        )
+    @property
+    def optimizer(self) -> Adaptive:
+        return Adaptive(self.rule, self.server_lr, self.beta1, self.beta2, self.tau)
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from unpooled import errors
 from unpooled.combine import Setting
-from unpooled.training.exchange import Exchange
-from unpooled.training.operators import cycle, permute, server
-from unpooled.training.protocols.base import Protocol
+from unpooled.training.protocols.server_protocol import ServerProtocol
 from unpooled.training.server_optimizers import Momentum
 
 
 @dataclass(frozen=True)
-class FedAvgM(Protocol):
+class FedAvgM(ServerProtocol):
     """Every `aggregate_period` local steps the server moves by its momentum; with `daisy_period` models also hop."""
 
     aggregate_period: int
@@ -31,18 +28,6 @@ class FedAvgM(Protocol):
     combine: Setting = "mean"
     summary: ClassVar[str] = "models are averaged now and then, and the server's model has momentum"
 
-    def __post_init__(self) -> None:
-        errors.positive(aggregate_period=self.aggregate_period)
-        if self.daisy_period is not None:
-            errors.positive(daisy_period=self.daisy_period)
-        errors.fraction(fraction=self.fraction)
-        self.exchange()
-
-    def exchange(self) -> Exchange:
-        return cycle(
-            server(Momentum(self.server_lr, self.momentum), self.combiner, self.weighted_by_samples),
-            self.aggregate_period,
-            daisy_period=self.daisy_period,
-            hop=permute(),
-            fraction=self.fraction,
-        )
+    @property
+    def optimizer(self) -> Momentum:
+        return Momentum(self.server_lr, self.momentum)

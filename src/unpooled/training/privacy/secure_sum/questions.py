@@ -141,7 +141,6 @@ def sum_shares(site: Site, question: SumShares) -> SealedShares:
         raise Refused("it has handed out its shares in this secure sum already.")
     desk.names, desk.threshold = names, threshold
     public = zip(names, question.masking, question.sealing, strict=True)
-    public = zip(names, question.masking, question.sealing, strict=True)
     desk.public = {name: (masking.tobytes(), sealing.tobytes()) for name, masking, sealing in public}
     of_key = shamir.share(desk.masking, threshold, len(names))
     of_mask = shamir.share(desk.own_mask, threshold, len(names))
