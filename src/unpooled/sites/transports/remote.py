@@ -1,0 +1,229 @@
+"""Sites on other machines: a federation over any link, exactly once, resumable, with a word for who is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from unpooled.errors import BadRecord, BadSetting, not_negative, positive
+from unpooled.sites.envelope import Envelope, unpack
+from unpooled.sites.journal import Journal
+from unpooled.sites.payload import Stacked, decode, encode, size
+from unpooled.sites.questions import Answer, Failure, Question
+from unpooled.sites.traffic import Traffic
+from unpooled.sites.transports.link import Link
+
+ABSENT = "Absent"
+"""The code of the `Failure` that stands for a site that did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a coordinator waits, in seconds.
+
+    A question without an answer is sent again after `resend`. Without `at_least` the coordinator waits for every site,
+    however long. With it, once `deadline` has passed and so many of the asked sites have answered, the others count as
+    absent for this question.
+    """
+
+    resend: float = 20.0
+    deadline: float | None = None
+    at_least: int | None = None
+
+    def __post_init__(self) -> None:
+        not_negative(resend=self.resend)
+        if (self.deadline is None) != (self.at_least is None):
+            raise BadSetting(
+                "deadline and at_least belong together: after the deadline the run goes on with at least so many sites."
+            )
+        if self.at_least is not None:
+            positive(at_least=self.at_least)
+        if self.deadline is not None and self.deadline <= 0:
+            raise BadSetting(f"deadline must be a number of seconds above 0, got {self.deadline!r}.")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a coordinator is waiting for: the kind of question, who has not answered, and for how long, in seconds."""
+
+    kind: str
+    round: int | None
+    missing: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Received:
+    """One answer as it came: its question, its size as payload, and the SHA-256 of its encoded bytes."""
+
+    site: str
+    number: int
+    kind: str
+    round: int | None
+    answer: str
+    bytes: int
+    sha256: str
+
+
+class Remote:
+    """A federation over `link`, in one `run`. Every question has a number, which `state` keeps.
+
+    `watch` is called about once a second while sites are waited for, `heard` once for each new answer. Raises
+    `BadRecord` where a site sends what cannot be read as an answer to its question.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        run: str,
+        *,
+        asker: str = "coordinator",
+        patience: Patience | None = None,
+        journal: Journal | None = None,
+        watch: Callable[[Waiting], None] | None = None,
+        heard: Callable[[Received], None] | None = None,
+    ) -> None:
+        self.link, self.run, self.asker = link, run, asker
+        self.names = tuple(link.names)
+        self.patience, self.journal = patience or Patience(), journal
+        self.traffic = Traffic(self.names)
+        self.wire = {"sent": 0, "received": 0}
+        self._index = {name: i for i, name in enumerate(self.names)}
+        self._numbers = dict.fromkeys(self.names, 0)
+        self._watch, self._heard = watch, heard
+        needed = self.patience.at_least
+        if needed is not None and needed > len(self.names):
+            raise BadSetting(f"at_least = {needed}, but only {len(self.names)} sites were admitted.")
+
+    def ask(
+        self, questions: Mapping[str, Question], *, deadline: float | None = None, round: int | None = None
+    ) -> Mapping[str, Answer]:
+        """Answers of all sites asked, in the order of `questions`; who is absent answers a `Failure` of that code."""
+        named = dict(questions.messages()) if isinstance(questions, Stacked) else dict(questions)
+        asked = {name: self._envelope(name, question, round) for name, question in named.items()}
+        bodies = self._known(asked)
+        self._wait_for(asked, named, bodies, deadline)
+        if self.journal is not None:
+            self.journal.commit()
+        for name in asked:
+            self._numbers[name] += 1
+        answers = {name: _read(name, named[name], bodies[name]) for name in asked}
+        for name, answer in answers.items():
+            if not _is_absent(answer):
+                self.traffic.count(named[name].kind, self._index[name], down=size(named[name]), up=size(answer))
+        return answers
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: the numbers of the next questions."""
+        return {"numbers": dict(self._numbers), "wire": dict(self.wire)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self._numbers, self.wire = dict(state["numbers"]), dict(state["wire"])
+
+    def _envelope(self, name: str, question: Question, round: int | None) -> Envelope:
+        return Envelope(
+            run=self.run,
+            site=name,
+            number=self._numbers[name],
+            kind=question.kind,
+            round=round,
+            asker=self.asker,
+            body=encode(question),
+        )
+
+    def _known(self, asked: Mapping[str, Envelope]) -> dict[str, bytes]:
+        """What the journal answers."""
+        if self.journal is None:
+            return {}
+        known = {name: self.journal.answer(name, e.number, e.body) for name, e in asked.items()}
+        return {name: body for name, body in known.items() if body is not None}
+
+    def _wait_for(
+        self,
+        asked: Mapping[str, Envelope],
+        questions: Mapping[str, Question],
+        bodies: dict[str, bytes],
+        deadline: float | None,
+    ) -> None:
+        missing = [name for name in asked if name not in bodies]
+        for name in missing:
+            self._send(asked[name])
+        began = told = time.monotonic()
+        sent = dict.fromkeys(missing, began)
+        while missing:
+            for name, body in self._arrived(asked, 1.0 if self._watch else self.patience.resend):
+                if name in missing:
+                    missing.remove(name)
+                    bodies[name] = body
+                    self._keep(asked[name], questions[name], body)
+            now = time.monotonic()
+            if missing and self._enough(len(asked) - len(missing), len(asked), now - began, deadline):
+                for name in missing:
+                    bodies[name] = _absence(name, now - began)
+                    self._keep(asked[name], questions[name], bodies[name])
+                return
+            for name in missing:
+                if now - sent[name] >= self.patience.resend:
+                    self._send(asked[name])
+                    sent[name] = now
+            if missing and self._watch is not None and now - told >= 1.0:
+                first = asked[missing[0]]
+                self._watch(Waiting(first.kind, first.round, tuple(missing), now - began))
+                told = now
+
+    def _enough(self, answered: int, asked: int, seconds: float, deadline: float | None) -> bool:
+        limit = self.patience.deadline if deadline is None else deadline
+        needed = asked if self.patience.at_least is None else min(self.patience.at_least, asked)
+        return limit is not None and seconds >= limit and answered >= needed
+
+    def _arrived(self, asked: Mapping[str, Envelope], timeout: float) -> Iterator[tuple[str, bytes]]:
+        """Answers to these questions, one or none; whatever else arrives was answered before and is dropped."""
+        limit = self.patience.deadline
+        arrival = self.link.receive(timeout if limit is None else min(timeout, limit))
+        if arrival is None:
+            return
+        site, data = arrival
+        self.wire["received"] += len(data)
+        try:
+            envelope = unpack(data)
+        except BadRecord:
+            return  # a site that was tampered with must not end the run of the others; its question stays open
+        expected = asked.get(site)
+        if expected is not None and expected.answered(envelope.body) == envelope:
+            yield site, envelope.body
+
+    def _send(self, envelope: Envelope) -> None:
+        data = envelope.pack()
+        self.link.send(envelope.site, data)
+        self.wire["sent"] += len(data)
+
+    def _keep(self, envelope: Envelope, question: Question, body: bytes) -> None:
+        if self.journal is not None:
+            self.journal.keep(envelope.site, envelope.number, envelope.body, body)
+        if self._heard is not None:
+            answer = _read(envelope.site, question, body)
+            digest = sha256(body).hexdigest()
+            where = (envelope.site, envelope.number, envelope.kind, envelope.round)
+            self._heard(Received(*where, type(answer).__name__, size(answer), digest))
+
+
+def _read(name: str, question: Question, body: bytes) -> Answer:
+    try:
+        answer = decode(body, answer_to=type(question))
+    except BadRecord as error:
+        raise BadRecord(f"Site '{name}' sent what is no answer to '{question.kind}': {error}") from error
+    assert isinstance(answer, Answer)
+    return answer
+
+
+def _absence(name: str, seconds: float) -> bytes:
+    reason = f"it did not answer within {seconds:.0f} seconds."
+    return encode(Failure(code=ABSENT, reason=reason))
+
+
+def _is_absent(answer: Answer) -> bool:
+    return isinstance(answer, Failure) and answer.code == ABSENT
