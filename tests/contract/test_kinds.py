@@ -73,6 +73,14 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
         (Evaluated(examples=2, loss=0.1, confusion=np.eye(2, dtype=np.int64), squared=0.0, absolute=0.0), 32 + 32),
         (Evaluated(examples=2, loss=0.1, confusion=None, squared=0.0, absolute=0.0), 33),
     ],
+    "show": [
+        (training.Show(), 0),
+        (training.Shown(row=ROW), 12),
+    ],
+    "spending": [
+        (training.Spending(), 0),
+        (training.Spent(sends=3, epsilon=0.5, delta=1e-5), 24),
+    ],
     "rows": [
         (training.Rows(), 0),
         (training.HandedOver(X=np.ones((2, 3), dtype=np.float32), y=np.array([0, 1])), 24 + 16),
@@ -147,6 +155,8 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
 ALL_KINDS = {
     "begin": ("Begin", "Begun"),
     "train": ("Train", "Trained"),
+    "show": ("Show", "Shown"),
+    "spending": ("Spending", "Spent"),
     "evaluate": ("Evaluate", "Evaluated"),
     "rows": ("Rows", "HandedOver"),
     "sum_keys": ("SumKeys", "PublicKeys"),

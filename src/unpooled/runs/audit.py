@@ -35,7 +35,7 @@ def audit_run(folder: Path, worlds: int, tell: Callable[[str], None] = lambda li
         recipe = recipe_of(config, source, seed, learning_rate(config, cell, folder))
         try:
             with one_thread():
-                sites, steps = list(source.federation), config.training.steps
+                sites, steps = list(source.here), config.training.steps
                 frames.append(audit(sites, recipe, protocol, steps=steps, worlds=worlds, test=source.test).frame())
             tell(f"{protocol.label}: audited in {worlds} worlds")
         except (BadSetting, Unsupported) as error:

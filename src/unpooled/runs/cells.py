@@ -12,13 +12,15 @@ from typing import Any
 from unpooled.runs.config import Config
 from unpooled.runs.files import read_json
 from unpooled.runs.identity import slug
-from unpooled.runs.resolve import model_of, privacy_of, protocols_of
-from unpooled.runs.sources import Source, for_validation, open_source
-from unpooled.seeds import Streams
-from unpooled.sites.ledger import Ledger
+from unpooled.runs.openers import Opener
+from unpooled.runs.resolve import model_of, privacy_of, protocols_of, settings_of
+from unpooled.runs.sources import Source, for_validation
+from unpooled.sites.transports.in_process import InProcess
+from unpooled.sites.transports.remote import Remote
+from unpooled.training.blueprint import Blueprint
 from unpooled.training.protocols import Protocol
-from unpooled.training.recipe import Recipe, recipe
-from unpooled.training.train import Training, federation_of, initialised
+from unpooled.training.recipe import Recipe
+from unpooled.training.train import Training, federation_of
 from unpooled.training.tuning import Trial
 
 
@@ -91,50 +93,43 @@ def checkpoint_path(folder: Path, cell: Cell) -> Path:
 
 def recipe_of(config: Config, source: Source, seed: int, lr: float) -> Recipe:
     """The recipe for this data: the model is drawn under the seed, the loss fits the target unless named."""
-    settings = config.training
-    schema = source.schema
-    outputs = 1 if schema.classes is None else max(2, len(schema.classes))
-    streams = Streams(seed)
-    model_settings = model_of(config)
-    shape = source.federation.sites[source.federation.names[0]].require_train().X.shape[1:]
-    module = initialised(lambda: model_settings.build(tuple(shape), outputs), streams.torch_seed("model"))
+    settings, schema, privacy = config.training, source.schema, privacy_of(config)
     loss = settings.loss
     if loss == "auto":
         loss = "mse" if schema.classes is None else "cross_entropy"
-    return recipe(
-        module,
+    plan = Blueprint(
+        model=settings_of(model_of(config), config.model["kind"]),
+        shape=tuple(schema.shape),
+        outputs=1 if schema.classes is None else max(2, len(schema.classes)),
         loss=loss,
-        optimizer=settings.optimizer,
         lr=lr,
+        seed=seed,
+        optimizer=settings.optimizer,
+        optimizer_settings=settings.optimizer_settings,
         batch_size=settings.batch_size,
         optimizer_state=settings.optimizer_state,
         buffers=settings.buffers,
-        executor=settings.executor,
-        privacy=privacy_of(config),
+        privacy=None if privacy is None else settings_of(privacy, privacy.kind),
         secure_sum=settings.secure_sum,
-        seed=seed,
-        **settings.optimizer_settings,
     )
+    return plan.recipe(settings.executor)
 
 
-def prepare_cell(config: Config, cell: Cell, folder: Path, executor: str | None = None) -> tuple[Training, Source]:
+def prepare_cell(
+    config: Config, cell: Cell, folder: Path, opener: Opener, executor: str | None = None
+) -> tuple[Training, Source]:
     """Everything set up, nothing trained. `executor` overrides `auto` when a run is resumed."""
-    ledgers = None
-    if config.ledger:
-        where = folder / "ledger" / cell.name
-
-        def ledgers(site: str) -> Ledger:
-            return Ledger(where / f"{slug(site)}.jsonl", run=cell.name)
-
-    source = open_source(config.data, cell.seed, ledgers)
+    source = opener.open(config, cell.seed, folder, cell.name)
     if cell.trial is not None:
         assert config.tune is not None
         source = for_validation(source, config.tune.validation_fraction, cell.seed)
     made = recipe_of(config, source, cell.seed, learning_rate(config, cell, folder))
     if executor is not None:
         made = replace(made, executor=executor)
-    federation = federation_of(source.federation)
-    federation.traffic.restore(source.federation.traffic.state())
+    federation: InProcess | Remote = source.federation
+    if isinstance(federation, InProcess):
+        federation = federation_of(federation)
+        federation.traffic.restore(source.federation.traffic.state())
     training = Training(
         federation,
         made,

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from unpooled.errors import BadSetting, positive
 from unpooled.runs.pooled import POOLED
 from unpooled.runs.tables import build, known_keys, names, read_toml, without_none
+from unpooled.sites.transports.remote import Patience
 from unpooled.training.tuning import Tune
 
 STRICT = ConfigDict(extra="forbid")
@@ -96,7 +97,8 @@ class Config:
 
     `privacy` is a table such as { kind = "clip_and_noise", clip = 2.0, noise = 0.5 } (`unpooled.training.privacy`).
     `headline` is the label of the protocol that the report speaks of first; without it, the one with the best mean.
-    With `tune` every protocol chooses its learning rate on validation rows.
+    With `tune` every protocol chooses its learning rate on validation rows. `federation` says how long a coordinator of
+    real sites waits for them; a simulation has nobody to wait for.
     """
 
     title: str
@@ -110,6 +112,7 @@ class Config:
     privacy: dict[str, Any] | None = None
     headline: str | None = None
     tune: Tune | None = None
+    federation: Patience | None = None
 
     def __post_init__(self) -> None:
         if not self.protocols:
@@ -149,6 +152,7 @@ def parse(table: Mapping[str, Any]) -> Config:
         ("[data.split]", data.get("split") or {} if isinstance(data, Mapping) else {}, Split),
         ("[training]", table.get("training", {}), TrainingSettings),
         ("[tune]", table.get("tune", {}), Tune),
+        ("[federation]", table.get("federation", {}), Patience),
     ):
         if not isinstance(value, Mapping):
             raise BadSetting(f"{section} must be a table of settings, got {value!r}.")
@@ -185,5 +189,5 @@ def changed(config: Config) -> dict[str, Any]:
                 out[f.name] = differing(now, inner) if inner else without_none(now)
         return out
 
-    kind_of = {"data": Data, "split": Split, "training": TrainingSettings, "tune": Tune}
+    kind_of = {"data": Data, "split": Split, "training": TrainingSettings, "tune": Tune, "federation": Patience}
     return differing(config, Config)

@@ -16,6 +16,7 @@ from unpooled.runs.facts import data_facts
 from unpooled.runs.files import read_json, tidy, writable
 from unpooled.runs.identity import folder_name, identity
 from unpooled.runs.lock import locked
+from unpooled.runs.openers import HERE, Opener
 from unpooled.runs.resolve import protocols_of, resolve
 from unpooled.runs.workers import Plan, Watch, in_processes, in_this_process
 
@@ -28,28 +29,30 @@ def execute(
     watch: Watch | None = None,
     checkpoint_seconds: float = 10.0,
     stop: Callable[[], bool] | None = None,
+    opener: Opener = HERE,
 ) -> dict[str, Any]:
     """Run the config in the folder `out` and return its result. Cells that have ended there are kept.
 
     Settings and data are checked before `out` is made: what is refused leaves nothing behind. A run in `out` that had
     fewer protocols or seeds, and is otherwise the same, grows by the new ones. Raises `BadRecord` when the folder holds
-    another run, `Interrupted` after a clean stop (Ctrl-C).
+    another run, `Interrupted` after a clean stop (Ctrl-C). `opener` finds the sites; real ones serve one cell after the
+    other.
     """
     config = resolve(config)
     begun = (out / "result.json").exists()
     grows = begun and _grows(out, config)
-    facts = None if begun and not grows else data_facts(config)
+    facts = None if begun and not grows else data_facts(config, opener)
     writable(out)
     with locked(out):
         tidy(out)
         if not (out / "result.json").exists():
-            record.begin(out, config, facts or data_facts(config))
+            record.begin(out, config, facts or data_facts(config, opener))
         elif _grows(out, config):  # another process may have begun it meanwhile
-            record.grow(out, config, facts or data_facts(config))
+            record.grow(out, config, facts or data_facts(config, opener))
         elif record.config_of(out) != config:  # other words, or a kill while the run grew
             record.write_settings(out, config)
-        plan = Plan(config, out, watch or (lambda tick: None), stop or (lambda: False), checkpoint_seconds)
-        return _run(plan, workers)
+        plan = Plan(config, out, watch or (lambda tick: None), stop or (lambda: False), checkpoint_seconds, opener)
+        return _run(plan, workers if opener.simulated else 1)
 
 
 def resume(folder: Path, **options: Any) -> dict[str, Any]:

@@ -9,20 +9,26 @@ from typing import Any
 from unpooled.errors import BadData, BadSetting
 from unpooled.runs.cells import recipe_of
 from unpooled.runs.config import Config
+from unpooled.runs.openers import HERE, Opener
 from unpooled.runs.resolve import protocols_of
 from unpooled.runs.sources import Source, for_validation, holdings, open_source
 
 
-def data_facts(config: Config) -> dict[str, Any]:
+def data_facts(config: Config, opener: Opener = HERE) -> dict[str, Any]:
     """What the report says of data and model, from the first seed. Nothing is written.
 
-    The data of every seed are opened once. Raises `BadData` and `BadSetting` for what could only fail later.
+    The data of every seed are opened once, those of real sites under the first only. Raises `BadData` and `BadSetting`
+    for what could only fail later.
     """
     _refuse_raw_rows(config)
     tune = config.tune
-    source, tests = _opened(config, config.seeds[0])
-    for seed in config.seeds[1:]:
-        _opened(config, seed)
+    if tune is not None and not opener.simulated:
+        raise BadSetting(
+            "[tune] holds rows back at every site, which only a simulation can do: set lr in [training] for real sites."
+        )
+    source, tests = _opened(config, config.seeds[0], opener)
+    for seed in config.seeds[1:] if opener.simulated else ():
+        _opened(config, seed, opener)
     if tune is not None:
         for seed in dict.fromkeys(seed for own in config.seeds for seed in tune.seeds_for(own)):
             for_validation(open_source(config.data, seed), tune.validation_fraction, seed)
@@ -49,9 +55,9 @@ def data_facts(config: Config) -> dict[str, Any]:
     }
 
 
-def _opened(config: Config, seed: int) -> tuple[Source, int]:
+def _opened(config: Config, seed: int, opener: Opener) -> tuple[Source, int]:
     """The data of one seed, and how many test samples there are."""
-    source = open_source(config.data, seed)
+    source = opener.open(config, seed, None, "facts")
     tests = sum(s["test_samples"] for s in holdings(source)) if source.test is None else len(source.test)
     if tests == 0:
         raise BadData("No site has test samples: set test_fraction in [data] above 0.")

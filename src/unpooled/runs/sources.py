@@ -13,6 +13,7 @@ from unpooled.errors import BadData, BadSetting, did_you_mean
 from unpooled.runs.config import Data
 from unpooled.runs.pooled import PART, POOLED, read_pooled
 from unpooled.sites.description import describe_sites
+from unpooled.sites.federation import Federation
 from unpooled.sites.ledger import Ledger
 from unpooled.sites.loading import read_sites
 from unpooled.sites.payload import Array
@@ -22,6 +23,7 @@ from unpooled.sites.schema import Schema, Table
 from unpooled.sites.site import Samples, Site, samples
 from unpooled.sites.splitting import split, train_test
 from unpooled.sites.transports.in_process import InProcess
+from unpooled.sites.transports.remote import Remote
 from unpooled.sites.validation import set_aside, together
 
 GROUP = "group of rows"
@@ -32,9 +34,16 @@ GROUP = "group of rows"
 class Source:
     """Prepared sites and, for pooled data, the central test set."""
 
-    federation: InProcess
+    federation: InProcess | Remote
     test: Samples | None
     schema: Schema
+
+    @property
+    def here(self) -> InProcess:
+        """The sites of this process. Raises `BadSetting` for real ones, whose rows cannot be shared out anew."""
+        if not isinstance(self.federation, InProcess):
+            raise BadSetting("This needs the rows of all sites in one place, and real sites keep theirs: simulate it.")
+        return self.federation
 
 
 def open_source(data: Data, seed: int, ledgers: Callable[[str], Ledger] | None = None) -> Source:
@@ -48,11 +57,27 @@ def open_source(data: Data, seed: int, ledgers: Callable[[str], Ledger] | None =
     return _split(data, seed, policy, ledgers)
 
 
+def open_remote(data: Data, seed: int, federation: Remote) -> Source:
+    """Real sites, prepared by questions; `source` in [data] is for simulations, each real site has a path of its own.
+
+    Raises `BadSetting` for data that would have to be shared out, and without a target.
+    """
+    if data.split is not None:
+        raise BadSetting(
+            "[data.split] shares out a pooled data set; real sites have their own data: leave [data.split] out."
+        )
+    if data.target is None:
+        raise BadSetting("[data] needs target, the column to predict: nobody here sees the columns of real sites.")
+    drawn = seed if data.test_seed is None else data.test_seed
+    federation.schema = schema = _agreed(data, federation, data.target, data.test_fraction, drawn)
+    return Source(federation, None, schema)
+
+
 def for_validation(source: Source, fraction: float, seed: int) -> Source:
     """The source with validation rows of the sites for test rows, in one place if the test rows were."""
-    sites = set_aside(source.federation, fraction, seed)
+    sites = set_aside(source.here, fraction, seed)
     federation = InProcess.of(sites, schema=source.schema)
-    federation.traffic.restore(source.federation.traffic.state())
+    federation.traffic.restore(source.here.traffic.state())
     return Source(federation, None if source.test is None else together(sites), source.schema)
 
 
@@ -81,7 +106,12 @@ def _prepared(
     for site in sites:
         site.policy, site.ledger = policy, ledgers(site.name) if ledgers else None
     federation = InProcess.of(sites)
-    schema = prepare(
+    federation.schema = schema = _agreed(data, federation, target, test_fraction, seed)
+    return Source(federation, None, schema)
+
+
+def _agreed(data: Data, federation: Federation, target: str, test_fraction: float, seed: int) -> Schema:
+    return prepare(
         federation,
         target=target,
         task=data.task,
@@ -94,8 +124,6 @@ def _prepared(
         missing_indicator=data.missing_indicator,
         scale=data.scale,
     )
-    federation.schema = schema
-    return Source(federation, None, schema)
 
 
 def _split(data: Data, seed: int, policy: Policy, ledgers: Callable[[str], Ledger] | None) -> Source:

@@ -17,7 +17,9 @@ from unpooled.runs import checkpoint
 from unpooled.runs.cells import Cell, checkpoint_path, outcome_path, prepare_cell
 from unpooled.runs.config import Config
 from unpooled.runs.files import write_bytes, write_json
+from unpooled.runs.openers import Opener, journal_path
 from unpooled.runs.sources import Source
+from unpooled.sites.transports.in_process import InProcess
 from unpooled.training.train import Training
 from unpooled.training.tuning import trial_values
 
@@ -47,7 +49,14 @@ class _Work:
 
 
 def run_cell(
-    config: Config, cell: Cell, folder: Path, report: Report, stop: Stop, *, checkpoint_seconds: float = 10.0
+    config: Config,
+    cell: Cell,
+    folder: Path,
+    opener: Opener,
+    report: Report,
+    stop: Stop,
+    *,
+    checkpoint_seconds: float = 10.0,
 ) -> None:
     """Train one cell, from its checkpoint where there is one, and write how it ended.
 
@@ -58,7 +67,7 @@ def run_cell(
     work = _Work(config, cell, folder, time.monotonic())
     with one_thread():
         try:
-            training, work.source = prepare_cell(config, cell, folder, state["executor"] if state else None)
+            training, work.source = prepare_cell(config, cell, folder, opener, state["executor"] if state else None)
             work.training = training
             if state is not None:
                 training.restore(state["training"])
@@ -67,7 +76,8 @@ def run_cell(
             _write_outcome(work, "finished", None)
         except FAILURES as error:
             _write_outcome(work, "failed", str(error))
-    saved.unlink(missing_ok=True)
+    for path in (saved, journal_path(folder, cell.name)):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -98,6 +108,7 @@ def _train(work: _Work, training: Training, saved: Path, report: Report, stop: S
                 "seconds": work.seconds,
             }
             checkpoint.save(saved, state)
+            training.saved()
             last_saved = time.monotonic()
         if stopping and not training.done:
             raise Interrupted(f"Stopped {work.cell.name} after local step {progress.step}; its state is saved.")
@@ -114,12 +125,13 @@ def _write_outcome(work: _Work, status: str, error: str | None) -> None:
     heads: dict[str, str] = {}
     if training is not None:
         result = training.result
-        if result.aggregate_row is not None and result.rows is not None:
-            arrays = {"aggregate": result.aggregate_row, "sites": result.rows}
+        if result.aggregate_row is not None:
+            arrays = {"aggregate": result.aggregate_row, **({} if result.rows is None else {"sites": result.rows})}
             names = {"layers": ",".join(result.layout.layers)}
             data = safetensors.numpy.save(arrays, metadata=names)
             write_bytes(work.folder / "models" / f"{cell.name}.safetensors", data)
-        heads = {s.name: s.ledger.head for s in training.federation if s.ledger is not None}
+        if isinstance(training.federation, InProcess):
+            heads = {s.name: s.ledger.head for s in training.federation if s.ledger is not None}
         found = {
             "executor": training.executor,
             "executor_reason": training.executor_reason,

@@ -18,6 +18,7 @@ from unpooled.errors import Interrupted, SiteFailed
 from unpooled.runs.cells import Cell
 from unpooled.runs.config import Config
 from unpooled.runs.interrupts import StopOnInterrupt, held_back
+from unpooled.runs.openers import HERE, Opener
 from unpooled.runs.train_cell import run_cell
 
 
@@ -42,6 +43,7 @@ class Plan:
     watch: Watch
     stop: Callable[[], bool]
     checkpoint_seconds: float
+    opener: Opener = HERE
 
 
 def in_this_process(plan: Plan, todo: Sequence[Cell], done: int, total: int) -> None:
@@ -58,7 +60,7 @@ def in_this_process(plan: Plan, todo: Sequence[Cell], done: int, total: int) -> 
             def report(steps: int, cell: Cell = cell, done: int = done) -> None:
                 plan.watch(Tick(done + steps, total, cell.name))
 
-            run_cell(plan.config, cell, plan.out, report, stop, checkpoint_seconds=plan.checkpoint_seconds)
+            run_cell(plan.config, cell, plan.out, plan.opener, report, stop, checkpoint_seconds=plan.checkpoint_seconds)
             done += cell.steps
             plan.watch(Tick(done, total, cell.name))
 
@@ -129,4 +131,8 @@ def _work(config: Config, cell: Cell, out: Path, checkpoint_seconds: float) -> N
     stop, queue = _shared["stopping"].is_set, _shared["queue"]
     if stop():
         raise Interrupted("Stopped before this cell began.")
-    run_cell(config, cell, out, lambda n: queue.put((cell.name, n)), stop, checkpoint_seconds=checkpoint_seconds)
+
+    def report(steps: int) -> None:
+        queue.put((cell.name, steps))
+
+    run_cell(config, cell, out, HERE, report, stop, checkpoint_seconds=checkpoint_seconds)

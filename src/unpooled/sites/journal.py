@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -25,10 +26,11 @@ Key = tuple[str, int]
 
 
 class Journal:
-    """Answers by site and number in the file `path`, which is made where there is none.
+    """Answers by site and number in the file `path`, which is made where there is none; `token` is random and its own.
 
-    `keep` writes an answer, `commit` brings all that was kept to the disk, `restart` empties the journal once a
-    checkpoint holds what it stands for. Raises `BadRecord` for a file that was changed.
+    `keep` writes an answer, `commit` brings all that was kept to the disk. Answers from before `pin` stay for the whole
+    run, those after it until `restart`, which is for when a checkpoint stands for them. Raises `BadRecord` for a file
+    that was changed.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -36,14 +38,23 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._answers: dict[Key, tuple[str, bytes]] = {}
         self._head = GENESIS
+        self._pin: tuple[int, bytes] | None = None
+        self.token = ""
         kept = self._read()
         self._file = self.path.open("ab")
         if kept < self.path.stat().st_size:
             self._file.truncate(kept)
+        if not self.token:
+            self.token = secrets.token_hex(8)
+            self._append({"token": self.token}, b"")
+            self.commit()
 
     def answer(self, site: str, number: int, question: bytes) -> bytes | None:
-        """What the site answered to this question, or None; `BadRecord` where that number was another question."""
-        known = self._answers.get((site, number))
+        """What the site had answered to this question before a restart, or None; given out once.
+
+        Raises `BadRecord` where that number was another question.
+        """
+        known = self._answers.pop((site, number), None)
         if known is None:
             return None
         asked, body = known
@@ -56,29 +67,40 @@ class Journal:
 
     def keep(self, site: str, number: int, question: bytes, body: bytes) -> None:
         """Write down an answer; `commit` makes it last."""
-        asked = sha256(question).hexdigest()
-        header = json.dumps({"site": site, "number": number, "question": asked}).encode()
-        entry = len(header).to_bytes(4, "little") + len(body).to_bytes(8, "little") + header + body
-        self._head = sha256(self._head + entry).digest()
-        self._file.write(self._head + entry)
-        self._answers[site, number] = (asked, body)
+        self._append({"site": site, "number": number, "question": sha256(question).hexdigest()}, body)
 
     def commit(self) -> None:
         """Wait until the disk has all that was kept."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
+    def pin(self) -> None:
+        """What was kept so far is for the whole run: how data were prepared, how the training began."""
+        if self._pin is None:
+            self._append({"pin": True}, b"")
+            self.commit()
+            self._pin = (self.path.stat().st_size, self._head)
+
     def restart(self) -> None:
-        """Forget all answers: a checkpoint on disk stands for them now."""
-        self._file.truncate(0)
+        """Forget the answers since the pin: a checkpoint on disk stands for them now."""
+        if self._pin is None:
+            raise BadRecord(f"Journal {self.path} cannot be shortened before the run has begun.")
+        end, self._head = self._pin
+        self._file.flush()
+        self._file.truncate(end)
         self._answers.clear()
-        self._head = GENESIS
         self.commit()
 
     def close(self) -> None:
         """Bring all to the disk and let go of the file."""
         self.commit()
         self._file.close()
+
+    def _append(self, told: dict[str, Any], body: bytes) -> None:
+        header = json.dumps(told).encode()
+        entry = len(header).to_bytes(4, "little") + len(body).to_bytes(8, "little") + header + body
+        self._head = sha256(self._head + entry).digest()
+        self._file.write(self._head + entry)
 
     def _read(self) -> int:
         """Take in what is there; the number of bytes that are whole entries."""
@@ -87,10 +109,15 @@ class Journal:
         for start, stop, head, entry in _entries(data):
             if sha256(self._head + entry).digest() != head:
                 raise BadRecord(f"Journal {self.path} was changed at byte {start}: its hash does not fit its content.")
-            header: dict[str, Any] = json.loads(entry[12 : 12 + int.from_bytes(entry[:4], "little")])
-            body = entry[12 + int.from_bytes(entry[:4], "little") :]
-            self._answers[header["site"], header["number"]] = (header["question"], body)
             self._head, end = head, stop
+            body = 12 + int.from_bytes(entry[:4], "little")
+            told: dict[str, Any] = json.loads(entry[12:body])
+            if "token" in told:
+                self.token = str(told["token"])
+            elif "pin" in told:
+                self._pin = (end, head)
+            else:
+                self._answers[told["site"], told["number"]] = (told["question"], entry[body:])
         return end
 
 

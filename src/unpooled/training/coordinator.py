@@ -95,6 +95,14 @@ class Coordinator:
             self._exchange(self.step - 1, self._pull, self._held)
         self._pull = self._held = self._polled = None
 
+    def held_models(self, active: Sites) -> Array | None:
+        """The models of the active sites, (k, model width), where the exchange of this step pulled them whole."""
+        pull, held = self._pull, self._held
+        if pull is None or held is None or pull.gradients or not same_sites(pull.sites, active):
+            return None
+        whole = pull.layers is None or pull.layers == self.facts.model_only
+        return held[:, : self.layout.model_width] if whole else None
+
     def preview(self, rows: Array) -> Array:
         """The one model that the exchange would make of `rows`, those of the active sites, if it aggregated now.
 
@@ -110,6 +118,13 @@ class Coordinator:
         if row is None:
             return mean(rows)
         return np.concatenate([row, mean(rows[:, width:])]) if width < rows.shape[1] else row
+
+    def aggregate_made(self) -> Array | None:
+        """The one model, (model width,), that the last exchange gave all sites; None where it gave none."""
+        last = self._pending[-1] if self._pending else None
+        if last is None or not last.anchor or last.sites is not None or last.layers != self.facts.model_only:
+            return None
+        return np.array(last.rows[0]) if last.rows.strides[0] == 0 else None
 
     def finish(self) -> None:
         """Deliver what the last exchange pushed."""

@@ -13,6 +13,7 @@ from unpooled.sites.federation import Federation
 from unpooled.sites.names import picked
 from unpooled.sites.questions import raise_failures
 from unpooled.sites.site import Samples
+from unpooled.sites.transports.remote import Remote
 from unpooled.training.evaluation import LOWER_IS_BETTER, Evaluated, merged, metrics, scores
 from unpooled.training.exchange import Sites
 from unpooled.training.layout import Layout
@@ -46,6 +47,8 @@ class Evaluator:
         """Each active site's own model."""
         names = list(picked(federation.names, active))
         if self.test is not None:
+            if isinstance(federation, Remote):
+                return {}  # real sites keep their models, and have no test rows here
             results = scores(self.recipe, self.layout, models_of(federation, active), self.test)
             return dict(zip(names, results, strict=True))
         return self._ask(federation, None, [n for n in names if n in self.testers])
@@ -64,7 +67,7 @@ class Evaluator:
 
 def summary(aggregate: dict[str, Evaluated], local: dict[str, Evaluated]) -> Measured:
     """The aggregate over all test samples; mean and worst of the local models."""
-    out: Measured = {"aggregate": metrics(merged(aggregate.values()))}
+    out: Measured = {"aggregate": metrics(merged(aggregate.values()))} if aggregate else {}
     each = [metrics(result) for result in local.values()]
     if each:
         out["local_mean"] = {name: float(np.mean([m[name] for m in each])) for name in each[0]}

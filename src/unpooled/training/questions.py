@@ -1,4 +1,4 @@
-"""The questions of training and how a site answers them: `begin`, `train`, `evaluate`, `rows`."""
+"""The questions of training and how a site answers them: `begin`, `train`, `show`, `spending`, `evaluate`, `rows`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from unpooled.errors import BadData, BadSetting, SiteFailed
 from unpooled.sites.payload import Stacked
 from unpooled.sites.questions import Answer, Question, handles
 from unpooled.sites.site import Site
+from unpooled.training.blueprint import build
 from unpooled.training.evaluation import Evaluated
 from unpooled.training.executors import Choice, Executor
 from unpooled.training.executors.base import Seats
 from unpooled.training.privacy.executor import PrivateExecutor
 from unpooled.training.recipe import Recipe
 from unpooled.training.task import Task, task_of
+
+AT_SITES = "reference"
+"""The executor of a task that a site builds by itself: one model, one optimizer, a plain loop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,40 @@ class Train(Question):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shown(Answer):
+    """A site's model, shape (model width,), without optimizer state and without buffers that stay there."""
+
+    row: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(Question):
+    """Send the model as it is, so that the course of a run can be measured between two exchanges."""
+
+    kind: ClassVar[str] = "show"
+    tells: ClassVar[str] = "The site's model as it is, between two exchanges, to measure how training goes."
+    answer: ClassVar[type[Answer]] = Shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent(Answer):
+    """Models sent so far, and the (epsilon, delta)-differential privacy that this leaves."""
+
+    sends: int
+    epsilon: float
+    delta: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending(Question):
+    """Tell what has been spent of the privacy of this training."""
+
+    kind: ClassVar[str] = "spending"
+    tells: ClassVar[str] = "How many models the site has sent, and the differential privacy that this leaves."
+    answer: ClassVar[type[Answer]] = Spent
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate(Question):
     """Score the model `row`, or with None the model that the site has, on the site's own test samples.
 
@@ -144,11 +182,14 @@ def _begin_all(sites: Sequence[Site], questions: Mapping[str, Begin]) -> dict[st
 
 @handles(Begin, together=_begin_all)
 def begin(site: Site, question: Begin) -> Begun:
-    """Make the site's own executor."""
+    """Make the site's own executor, for the task installed here or, where none is, for one built from its words."""
     task: Task | None = site.state.get("task")
-    if task is None or task.describe() != question.task:
-        found = "none" if task is None else task.describe()
-        raise BadSetting(f"the recipe installed here is {found}, but {question.task} was asked for: install that one.")
+    if task is None:
+        task = site.state["task"] = task_of(build(question.task, AT_SITES))
+    elif task.describe() != question.task:
+        raise BadSetting(
+            f"the recipe installed here is {task.describe()}, but {question.task} was asked for: install that one."
+        )
     task.check([site])
     return _begun(site, task.choose([site]), 0)
 
@@ -230,6 +271,24 @@ def train(site: Site, question: Train) -> Trained:
     if question.threshold is not None:
         beyond = bool(executor.distances(here, question.threshold_layers)[0] > question.threshold)
     return Trained(loss=loss, row=row, beyond=beyond)
+
+
+@handles(Show)
+def show(site: Site, question: Show) -> Shown:
+    """The model as it may leave: protected where the site protects what it sends."""
+    executor, seat = _seat(site)
+    return Shown(row=executor.rows(np.array([seat]), executor.layout.model_layers)[0].copy())
+
+
+@handles(Spending)
+def spending(site: Site, question: Spending) -> Spent:
+    """Read the account of this training."""
+    executor, seat = _seat(site)
+    account = executor.spent(seat) if isinstance(executor, PrivateExecutor) else None
+    if account is None:
+        raise SiteFailed("it keeps no privacy account for this training.")
+    sends, epsilon, delta = account
+    return Spent(sends=sends, epsilon=epsilon, delta=delta)
 
 
 @handles(Evaluate)

@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from unpooled import errors
 from unpooled.errors import BadSetting, did_you_mean
 from unpooled.seeds import Streams
 from unpooled.training.privacy.settings import Privacy
+
+if TYPE_CHECKING:
+    from unpooled.training.blueprint import Blueprint
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
@@ -57,7 +60,8 @@ class Recipe:
     `stay`; integer counters always stay. `proximal` is mu of FedProx: (mu / 2) |w - w_ref|^2 is added to the loss,
     w_ref being the last aggregate that the site received (the initial model before it). `corrected` says that a vector
     sent with the model is added to each gradient (SCAFFOLD). `privacy` is what a site does so that its answers
-    tell less; with `secure_sum` no single model leaves, only sums under masks.
+    tell less; with `secure_sum` no single model leaves, only sums under masks. A recipe made of the library's own parts
+    has a `blueprint`, from which real sites build it.
     """
 
     module: nn.Module
@@ -73,6 +77,7 @@ class Recipe:
     privacy: Privacy | None = None
     corrected: bool = False
     secure_sum: bool = False
+    blueprint: Blueprint | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of a global step."""
@@ -94,6 +99,12 @@ class Recipe:
 
         The executor is not in it: each site takes its own, and all give the same result.
         """
+        ours: dict[str, Any] = {
+            **({"proximal": self.proximal} if self.proximal else {}),
+            **({"corrected": True} if self.corrected else {}),
+        }
+        if self.blueprint is not None:
+            return json.dumps({"blueprint": self.blueprint.plain(), **ours}, sort_keys=True)
         return json.dumps(
             {
                 "model": _named(self.module),
@@ -104,10 +115,9 @@ class Recipe:
                 "optimizer_state": self.optimizer_state,
                 "buffers": self.buffers,
                 "seed": self.streams.root,
-                **({"proximal": self.proximal} if self.proximal else {}),
                 **({"privacy": str(self.privacy)} if self.privacy else {}),
-                **({"corrected": True} if self.corrected else {}),
                 **({"secure_sum": True} if self.secure_sum else {}),
+                **ours,
             },
             sort_keys=True,
         )

@@ -11,24 +11,19 @@ import numpy as np
 import torch
 
 from unpooled import errors
+from unpooled.combine import Array
 from unpooled.errors import BadData, BadSetting, Unsupported
 from unpooled.sites.federation import Federation, ask_all
 from unpooled.sites.site import Samples, Site
 from unpooled.sites.transports.in_process import InProcess
+from unpooled.sites.transports.remote import Remote
 from unpooled.training.coordinator import Coordinator
-from unpooled.training.evaluation import metrics
+from unpooled.training.evaluation import Evaluated, metrics
 from unpooled.training.evaluator import Evaluator, summary
 from unpooled.training.exchange import Sites
 from unpooled.training.layout import layout_of
 from unpooled.training.lazy import LazySites
-from unpooled.training.observation import (
-    executor_chosen,
-    executor_states,
-    models_of,
-    names_at_hand,
-    privacy_of,
-    restore_executors,
-)
+from unpooled.training.observer import AtSites, InSimulation, Observer
 from unpooled.training.privacy.secure_sum.exchange import secured
 from unpooled.training.privacy.secure_sum.total import SUM_KINDS
 from unpooled.training.protocols import Protocol
@@ -50,6 +45,17 @@ class Progress:
     loss: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """The aggregate's row (None where it could not be foreseen), both kinds of results, and the traffic before."""
+
+    row: Array | None
+    aggregate: dict[str, Evaluated]
+    local: dict[str, Evaluated]
+    bytes: int
+    messages: int
+
+
 class Training:
     """One run in progress. `advance` takes it one round further; `result` is complete when `done`.
 
@@ -60,7 +66,7 @@ class Training:
 
     def __init__(
         self,
-        federation: InProcess | LazySites,
+        federation: InProcess | LazySites | Remote,
         recipe: Recipe,
         protocol: Protocol,
         *,
@@ -81,27 +87,40 @@ class Training:
             self._prepare_testers(federation, recipe, protocol, steps)
         if protocol.simulation_only:
             self._trained_on, recipe = pooled(federation, recipe)
-        if isinstance(self._trained_on, LazySites):
-            self._trained_on.install(recipe)
-        else:
-            install(list(self._inside), recipe)
+        self._install(recipe)
         program = secured(protocol.exchange()) if recipe.secure_sum else protocol.exchange()
         look = evaluate_every or max(1, steps // 40)
         self.coordinator = Coordinator(
             self._trained_on, recipe, program, steps=steps, look_every=look, anchored=protocol.anchored
         )
+        self.observer = self._looking()
         begun = self._testers_from if protocol.simulation_only and test is None else self.coordinator.begun
         testers = () if test is not None else tuple(name for name, b in begun.items() if b.test_samples)
         whole = layout_of(recipe.module)
         sent = whole.model_width if protocol.simulation_only else self.coordinator.layout.model_width
         self.evaluator = Evaluator(recipe, whole, sent, test, testers)
-        self.executor, self.executor_reason = executor_chosen(self._trained_on)
+        self.executor, self.executor_reason = self.observer.executor()
+        if isinstance(federation, Remote):
+            federation.begun()
         self.result = Result(protocol.label, recipe, whole, federation.names)
 
-    @property
-    def _inside(self) -> InProcess:
-        assert isinstance(self._trained_on, InProcess)
-        return self._trained_on
+    def _install(self, recipe: Recipe) -> None:
+        """Sites of this process are given the recipe; real sites build it from its blueprint, with their own code."""
+        if isinstance(self._trained_on, LazySites):
+            self._trained_on.install(recipe)
+        elif isinstance(self._trained_on, InProcess):
+            install(list(self._trained_on), recipe)
+        elif recipe.blueprint is None:
+            raise BadSetting(
+                "Real sites run no code but their own release: take a model, loss and optimizer by name, as configs do."
+            )
+
+    def _looking(self) -> Observer:
+        if isinstance(self._trained_on, Remote):
+            accounts = self.recipe.privacy is not None
+            closed = accounts or self.recipe.secure_sum
+            return AtSites(self._trained_on, self.coordinator.held_models, closed=closed, accounts=accounts)
+        return InSimulation(self._trained_on)
 
     def _prepare_testers(self, federation: InProcess, recipe: Recipe, protocol: Protocol, steps: int) -> None:
         """The pooled model is tested where the test samples are: at the sites, which must know the model."""
@@ -117,21 +136,33 @@ class Training:
         """One local phase, the evaluation due after it, and the exchange. Raises `Diverged` for a loss of NaN."""
         active = self.coordinator.local_phase()
         if not self.executor:
-            self.executor, self.executor_reason = executor_chosen(self._trained_on)
-        if self.coordinator.looking():
-            self._evaluate(active)
+            self.executor, self.executor_reason = self.observer.executor()
+        look = self._look(active) if self.coordinator.looking() else None
         self.coordinator.exchange_models()
+        if look is not None:
+            self._note(look)
         if self.done:
             self.coordinator.finish()
             self._close(active)
         return Progress(self.coordinator.step, self.coordinator.steps, self.coordinator.loss)
 
-    def _evaluate(self, active: Sites) -> None:
-        row = self.coordinator.preview(models_of(self._trained_on, active, outgoing=True))
-        aggregate = self.evaluator.model(self.federation, row)
+    def _look(self, active: Sites) -> _Look:
+        """What is seen just before an exchange."""
+        rows = self.observer.outgoing(active)
+        row = None if rows is None else self.coordinator.preview(rows)
+        aggregate = {} if row is None else self.evaluator.model(self.federation, row)
         local = {} if self.protocol.simulation_only else self.evaluator.local(self._trained_on, active)
-        cost = (self.traffic_bytes, self.traffic_messages)
-        self.result.add(self.coordinator.step, summary(aggregate, local), *cost, train_loss=self.coordinator.loss)
+        return _Look(row, aggregate, local, self.traffic_bytes, self.traffic_messages)
+
+    def _note(self, look: _Look) -> None:
+        """Write down what was seen; an aggregate that could not be foreseen is measured once it is made."""
+        row, aggregate, local = look.row, look.aggregate, look.local
+        if row is None:
+            row = self.coordinator.aggregate_made()
+            aggregate = {} if row is None else self.evaluator.model(self.federation, row)
+        measured = summary(aggregate, local)
+        loss = self.coordinator.loss
+        self.result.add(self.coordinator.step, measured, look.bytes, look.messages, train_loss=loss)
         if self.done:
             self.result.aggregate_row = row
             self.result.per_site = {
@@ -141,13 +172,13 @@ class Training:
 
     def _close(self, active: Sites) -> None:
         self.result.privacy = self.privacy
-        self.result.rows, self.result.holders = np.array(models_of(self._trained_on)), names_at_hand(self._trained_on)
+        self.result.holders, self.result.rows = self.observer.kept()
         self.result.traffic = self.federation.traffic
 
     @property
     def privacy(self) -> list[tuple[str, int, float, float]]:
         """What each site has spent so far: its name, models sent, epsilon and delta."""
-        return privacy_of(self._trained_on)
+        return self.observer.privacy()
 
     @property
     def traffic_bytes(self) -> int:
@@ -169,18 +200,26 @@ class Training:
         return copy.deepcopy(
             {
                 "coordinator": self.coordinator.state(),
-                "executors": executor_states(self._trained_on),
+                "executors": self.observer.state(),
+                "federation": self.federation.state() if isinstance(self.federation, Remote) else {},
                 "traffic": self.federation.traffic.state(),
                 "inner_traffic": self._trained_on.traffic.state(),
                 "history": self.result.history,
             }
         )
 
+    def saved(self) -> None:
+        """What `state` returned last is on disk now."""
+        if isinstance(self.federation, Remote):
+            self.federation.saved()
+
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned, to the bit; `state` itself is left alone."""
         state = copy.deepcopy(state)
         self.coordinator.restore(state["coordinator"])
-        restore_executors(self._trained_on, state["executors"])
+        self.observer.restore(state["executors"])
+        if isinstance(self.federation, Remote):
+            self.federation.restore(state["federation"])
         self._trained_on.traffic.restore(state["inner_traffic"])
         self.federation.traffic.restore(state["traffic"])
         self.result.history = state["history"]

@@ -13,6 +13,7 @@ from unpooled.sites.envelope import Envelope, unpack
 from unpooled.sites.journal import Journal
 from unpooled.sites.payload import Stacked, decode, encode, size
 from unpooled.sites.questions import Answer, Failure, Question
+from unpooled.sites.schema import Schema
 from unpooled.sites.traffic import Traffic
 from unpooled.sites.transports.link import Link
 
@@ -90,6 +91,7 @@ class Remote:
         self.names = tuple(link.names)
         self.patience, self.journal = patience or Patience(), journal
         self.traffic = Traffic(self.names)
+        self.schema: Schema | None = None
         self.wire = {"sent": 0, "received": 0}
         self._index = {name: i for i, name in enumerate(self.names)}
         self._numbers = dict.fromkeys(self.names, 0)
@@ -115,6 +117,16 @@ class Remote:
             if not _is_absent(answer):
                 self.traffic.count(named[name].kind, self._index[name], down=size(named[name]), up=size(answer))
         return answers
+
+    def begun(self) -> None:
+        """All sites are ready: what they answered until now is needed again whenever the run is taken up."""
+        if self.journal is not None:
+            self.journal.pin()
+
+    def saved(self) -> None:
+        """A checkpoint is on disk: the answers since the last one are not needed any more."""
+        if self.journal is not None:
+            self.journal.restart()
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint: the numbers of the next questions."""
