@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import unpooled.training.kept  # noqa: F401  # what sites answer and keep of training
 from unpooled.sites.agent import Agent
 from unpooled.sites.desk import Desk
 from unpooled.sites.ledger import Ledger
 from unpooled.sites.site import Site
-from unpooled.sites.transports.remote import Patience, Remote
+from unpooled.sites.transports.remote import Patience
 
 AT_ONCE = Patience(resend=0.0)
 """What is lost here never comes, so there is nothing to wait for."""
@@ -105,10 +106,3 @@ def network_of(sites: Iterable[Site], folder: Path, faults: Faults = NO_FAULTS, 
     """A network to these sites."""
     sites = list(sites)
     return Network([site.name for site in sites], agents_of(sites, folder), faults, seed)
-
-
-def remote_of(
-    sites: Iterable[Site], folder: Path, faults: Faults = NO_FAULTS, *, seed: int = 0, run: str = "run"
-) -> Remote:
-    """A federation over such a network."""
-    return Remote(network_of(sites, folder, faults, seed), run, patience=AT_ONCE)

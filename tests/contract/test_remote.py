@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import unpooled.training.kept
 from tests.contract.federations import OneByOne, net, sites
 from tests.network import AT_ONCE, MANY_FAULTS, NO_FAULTS, Faults, Network, network_of
 from unpooled.combine import Array
@@ -101,8 +100,8 @@ def remote(name: str, folder: Path, faults: Faults, seed: int = 0) -> tuple[Trai
 
 
 @pytest.fixture(scope="module")
-def oracle() -> Iterator[Callable[[str], Trained]]:
-    yield cache(in_process)
+def oracle() -> Callable[[str], Trained]:
+    return cache(in_process)
 
 
 @pytest.mark.parametrize("faults", [NO_FAULTS, MANY_FAULTS], ids=["calm", "storm"])

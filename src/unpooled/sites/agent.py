@@ -20,7 +20,6 @@ from unpooled.seeds import Streams
 from unpooled.sites.desk import Desk, DeskFailed, Work
 from unpooled.sites.envelope import HEAD, Envelope, unpack
 from unpooled.sites.keeping import AGAIN, PARTS
-from unpooled.sites.ledger import Ledger
 from unpooled.sites.payload import decode, encode
 from unpooled.sites.policy import Usage
 from unpooled.sites.questions import KINDS, Answer, Failure, Question, failure_from, handler_of
@@ -107,7 +106,9 @@ class Agent:
             return envelope.answered(known)
         kind = KINDS.get(envelope.kind)
         if kind is None:
-            return self._refuse(envelope, Failure(code="BadRecord", reason="there is no such kind of question."), "kind")
+            return self._refuse(
+                envelope, Failure(code="BadRecord", reason="there is no such kind of question."), "kind"
+            )
         refusal = self.site.policy.refusal(kind, None)
         if refusal is not None:
             return self._refuse(envelope, Failure(code="Refused", reason=refusal), kind.kind)
@@ -204,7 +205,7 @@ class Agent:
         return self.site.ledger.line(kind, answer, body, round=envelope.round, **asked, **more)
 
     def _write_ledger(self) -> None:
-        """Before anything leaves, the ledger has its line. Where a kill came between desk and ledger, it gets it now."""
+        """Before anything leaves, the ledger has its line; after a kill between desk and ledger it gets it now."""
         if self._line is not None and self.site.ledger is not None:
             self.site.ledger.settle(self._line)
         self._line = None

@@ -108,7 +108,9 @@ class Desk:
         return self._do(lambda: self._answer(run, number, question))
 
     def _answer(self, run: str, number: int, question: bytes) -> bytes | None:
-        row = self._one("SELECT question, head, slot, start, length FROM answers WHERE run = ? AND number = ?", run, number)
+        row = self._one(
+            "SELECT question, head, slot, start, length FROM answers WHERE run = ? AND number = ?", run, number
+        )
         if row is None:
             newest = self._one("SELECT newest FROM runs WHERE run = ?", run)
             if newest is not None and number <= newest[0]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import lru_cache
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -13,7 +13,7 @@ SMALLEST, LARGEST = -(2**63), 2**64
 """Whole numbers travel as 8 bytes, with or without a sign."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _hints(kind: type) -> dict[str, Any]:
     """Type of each field of a dataclass."""
     hints = get_type_hints(kind)
