@@ -98,12 +98,13 @@ class Stacked(Mapping[str, M], Generic[M]):
 
     It is an ordinary mapping from a site's name to its message, so code that knows nothing of stacks works
     unchanged; the in-process transport and joint handlers use the stacks without making the messages.
-    `arrays[field][i]` belongs to `names[i]`; one-dimensional stacks hold one scalar a site.
+    `arrays[field][i]` belongs to `names[i]`; one-dimensional stacks hold one scalar a site. What is not an array yet,
+    but becomes one when it is indexed, does as well.
     """
 
     names: Sequence[str]
     template: M
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, Any]
 
     def __getitem__(self, name: str) -> M:
         try:
@@ -130,4 +131,4 @@ class Stacked(Mapping[str, M], Generic[M]):
     def size_each(self) -> int:
         """Payload bytes of each site's message: all are of one size."""
         plain = sum(size_of(getattr(self.template, f.name)) for f in fields(self.template) if f.name not in self.arrays)
-        return plain + sum(size_of(a[0].item()) if a.ndim == 1 else a[0].nbytes for a in self.arrays.values())
+        return plain + sum(size_of(a[0].item()) if a.ndim == 1 else a.nbytes // len(a) for a in self.arrays.values())
