@@ -30,9 +30,8 @@ class Unwritten:
     def __init__(self, start: Tensor | None, moves: Sequence[Tensor], scale: float) -> None:
         self._start, self._moves, self._scale = start, moves, scale
         self._written: Array | None = None
-        first = moves[0]
-        self.shape = (len(first), sum(prod(m.shape[1:]) for m in moves))
-        self.dtype = torch.empty(0, dtype=first.dtype).numpy().dtype
+        self.shape = (len(moves[0]), sum(prod(m.shape[1:]) for m in moves))
+        self.dtype = moves[0].numpy().dtype
         self.nbytes = self.dtype.itemsize * prod(self.shape)
 
     def __len__(self) -> int:
@@ -70,14 +69,12 @@ class Unwritten:
         """
         parts = [move.reshape(len(self), -1) for move in self._moves]
         if weights is None:
-            sums = [part.sum(dim=0) for part in parts]
-            moved = torch.cat(sums).double() / len(self)
+            moved = torch.cat([part.sum(dim=0) for part in parts]).numpy() * np.float64(self._scale / len(self))
         else:
             share = checked(weights, len(self))
             shares = torch.from_numpy(share / share.sum()).to(parts[0].dtype)
-            moved = torch.cat([torch.mv(part.t(), shares) for part in parts]).double()
-        row = self._scale * moved
-        return np.asarray((row if self._start is None else self._start.double() + row).numpy().astype(self.dtype))
+            moved = torch.cat([torch.mv(part.t(), shares) for part in parts]).numpy() * np.float64(self._scale)
+        return np.asarray((moved if self._start is None else self._start.numpy() + moved).astype(self.dtype))
 
 
 def combined(combine: Combine, rows: Array | Unwritten, weights: Array | None) -> Array:

@@ -66,7 +66,7 @@ class VectorisedExecutor:
         if everyone and steps and models.start is not None and not (self.recipe.proximal or self.recipe.corrected):
             losses = self._first_step(groups[0], models.start, step)
             if steps == 1:
-                return np.asarray(losses.double().numpy())
+                return np.asarray(losses.numpy(), dtype=np.float64)
             totals = losses.double()
             first += 1
         else:
