@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from unpooled.api import compare as compare
     from unpooled.api import train as train
     from unpooled.errors import UnpooledError as UnpooledError
+    from unpooled.parallel.averaging import AveragingMachineClassifier as AveragingMachineClassifier
+    from unpooled.parallel.averaging import AveragingMachineRegressor as AveragingMachineRegressor
+    from unpooled.parallel.machines import RadonMachine as RadonMachine
+    from unpooled.parallel.machines import RadonMachineClassifier as RadonMachineClassifier
+    from unpooled.parallel.machines import RadonMachineRegressor as RadonMachineRegressor
+    from unpooled.parallel.parquet import Parquet as Parquet
     from unpooled.sites.description import describe_sites as describe_sites
     from unpooled.sites.loading import load_sites as load_sites
     from unpooled.sites.policy import Policy as Policy
@@ -73,6 +79,12 @@ _HOME = {
     "compare": "api",
     "train": "api",
     "UnpooledError": "errors",
+    "AveragingMachineClassifier": "parallel.averaging",
+    "AveragingMachineRegressor": "parallel.averaging",
+    "RadonMachine": "parallel.machines",
+    "RadonMachineClassifier": "parallel.machines",
+    "RadonMachineRegressor": "parallel.machines",
+    "Parquet": "parallel.parquet",
     "load_sites": "sites.loading",
     "Policy": "sites.policy",
     "Site": "sites.site",

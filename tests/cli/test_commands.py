@@ -45,6 +45,7 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled demo",
         "unpooled ledger verify",
         "unpooled plan",
+        "unpooled radon plan",
         "unpooled report",
         "unpooled resume",
         "unpooled runs",
@@ -202,6 +203,13 @@ def test_a_run_begun_from_python_with_a_relative_source_resumes_from_elsewhere(
         execute(parse(tables()), Path("run"), stop=lambda: True)
     monkeypatch.chdir("/")
     assert call("resume", tmp_path / "run").code == 0
+
+
+def test_a_radon_plan_is_a_table_or_one_document(call: Call) -> None:
+    asked = ["radon", "plan", "--rows", 5_000_000, "--parameters", 19, "--workers", 8]
+    assert "height='max' is 3" in call(*asked).out
+    assert json.loads(call(*asked, "--format", "json").out)["heights"][3]["models"] == 9261
+    assert "workers must be a whole number" in call(*asked[:-1], 0).err
 
 
 def test_a_plan_is_a_table_or_one_document(call: Call) -> None:

@@ -14,6 +14,7 @@ import pytest
         "unpooled",
         "unpooled.combine",
         "unpooled.errors",
+        "unpooled.parallel",
         "unpooled.report",
         "unpooled.seeds",
         "unpooled.sites",

@@ -10,7 +10,6 @@ import numpy as np
 from unpooled.combine import Array
 from unpooled.training.exchange import Layers
 from unpooled.training.layout import Layout
-from unpooled.training.unwritten import Unwritten
 
 Seats = np.ndarray[Any, np.dtype[np.int64]] | slice
 """Positions of sites within an executor; `slice(None)` means all."""
@@ -42,11 +41,11 @@ class Executor(Protocol):
         """Run local steps `step` .. `step + steps - 1`; the mean training loss of each site, shape (k,)."""
         ...
 
-    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array | Unwritten]:
+    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
         """Losses (k,) and gradients (k, P) of the batches of local step `step`, which is not taken."""
         ...
 
-    def rows(self, seats: Seats, layers: Layers = None) -> Array | Unwritten:
+    def rows(self, seats: Seats, layers: Layers = None) -> Array:
         """Models as they stand, shape (k, width); read only, and valid until the next call of `train` or `load`."""
         ...
 
