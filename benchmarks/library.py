@@ -19,6 +19,7 @@ from unpooled.training.observation import models_of
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe
 from unpooled.training.train import Progress, Training, federation_of, run
+from unpooled.training.unwritten import combined
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -77,11 +78,11 @@ def arithmetic(work: Workload, data: Arrays, rounds: int) -> float:
     sites = [Site(f"s{i}", samples(X, y)) for i, (X, y) in enumerate(data)]
     how = recipe(work.module(), lr=work.lr, batch_size=work.batch, optimizer=work.optimizer, **work.settings)
     executor, everyone = VectorisedExecutor(how, sites), slice(None)
-    stamps, model = [], executor.rows(everyone)[0].copy()
+    stamps, model = [], np.array(executor.rows(everyone)[0])
     for t in range(0, (rounds + 1) * work.local_steps, work.local_steps):
         executor.load(everyone, np.broadcast_to(model, (len(sites), len(model))))
         executor.train(everyone, t, work.local_steps)
-        model = np.asarray(mean(executor.rows(everyone)))
+        model = combined(mean, executor.rows(everyone), None)
         stamps.append(time.perf_counter())
     return (stamps[-1] - stamps[0]) / rounds * 1e3
 

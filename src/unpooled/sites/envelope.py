@@ -11,11 +11,16 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from unpooled.errors import BadRecord
+from unpooled.sites.typed import is_text
 
 MAGIC = b"UNPOOLED1\n"
 """First bytes of every envelope; the digit is the version of the wire format."""
 MOST_HEADER = 4096
 """Bytes that a header may take."""
+HEAD = len(MAGIC) + 4 + MOST_HEADER
+"""All but the body lies within so many bytes."""
+MOST_NUMBER = 2**63
+"""Numbers of questions and rounds are below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +80,9 @@ def _checked(header: Any) -> dict[str, Any]:
     for name, kinds in TYPES.items():
         value = header[name]
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise BadRecord(f"An envelope's {name} is {value!r}, which is not of its type.")
-    if header["number"] < 0:
-        raise BadRecord(f"An envelope's number is {header['number']}: it counts from 0.")
+            raise BadRecord(f"An envelope's {name} is {repr(value)[:40]}, which is not of its type.")
+        if isinstance(value, int) and not 0 <= value < MOST_NUMBER:
+            raise BadRecord(f"An envelope's {name} is no number from 0 to {MOST_NUMBER - 1}.")
+        if isinstance(value, str) and not is_text(value):
+            raise BadRecord(f"An envelope's {name} is no text.")
     return header

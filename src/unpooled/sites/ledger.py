@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from errno import ENOSPC
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def _hash(entry: Mapping[str, Any]) -> str:
 
 
 class Ledger:
-    """Appends one line a disclosure to `path`; `run` and `asker` are written into each line."""
+    """Appends one line a disclosure to `path`; `run` and `asker` are written into each line that names no others."""
 
     def __init__(
         self, path: str | Path, *, run: str = "", asker: str = "coordinator", clock: Callable[[], str] = _now
@@ -47,7 +48,7 @@ class Ledger:
         for entry in read(self.path):
             self.head = str(entry["hash"])
         if cut:
-            self._append({"kind": "recovered", "bytes": len(cut), "sha256": sha256(cut).hexdigest()})
+            self.append(self._next({"kind": "recovered", "bytes": len(cut), "sha256": sha256(cut).hexdigest()}))
 
     def _drop_torn_tail(self) -> bytes:
         """A process that was killed while writing leaves half a line: cut it off, and say so in the next line."""
@@ -62,29 +63,52 @@ class Ledger:
 
     def record(self, question: Question, answer: Answer, *, round: int | None, privacy_spent: float = 0.0) -> None:
         """Write down what was sent in answer to `question` (or that it was refused, and why)."""
+        self.append(self.line(question.kind, answer, encode(answer), round=round, privacy_spent=privacy_spent))
+
+    def line(self, kind: str, answer: Answer, encoded: bytes, *, round: int | None, **more: Any) -> dict[str, Any]:
+        """The next line, for `append`: about an answer, which is `encoded` so, and `more` fields of the caller's."""
         arrays = arrays_of(answer)
         entry: dict[str, Any] = {
-            "kind": question.kind,
+            "kind": kind,
             "round": round,
             "answer": type(answer).__name__,
             "shape": {name: list(a.shape) for name, a in arrays.items()},
             "dtype": {name: str(a.dtype) for name, a in arrays.items()},
             "bytes": size(answer),
-            "sha256": sha256(encode(answer)).hexdigest(),
-            "privacy_spent": privacy_spent,
+            "sha256": sha256(encoded).hexdigest(),
         }
         if isinstance(answer, Failure):
             entry["refused"] = answer.reason
-        self._append(entry)
+        return self._next({**entry, **more})
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Bring a line to the disk, all of it: an `OSError` leaves the ledger as it was."""
+        data = _written(line) + b"\n"
+        with self.path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                if file.write(data) != len(data):  # a disk that is full takes a part
+                    raise OSError(ENOSPC, os.strerror(ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+        self.head = str(line["hash"])
+
+    def settle(self, line: Mapping[str, Any]) -> None:
+        """Append a line that may have been appended before. Raises `BadRecord` where it fits neither way."""
+        if self.head == line["previous"]:
+            self.append(line)
+        elif self.head != line["hash"] and all(entry["hash"] != line["hash"] for entry in read(self.path)):
+            raise BadRecord(
+                f"Ledger {self.path} lacks the line of question {line.get('number')} of run '{line['run']}', which was "
+                "written: newer lines were cut off, or another ledger was put there."
+            )
+
+    def _next(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         line = {"time": self.clock(), "run": self.run, "asker": self.asker, **entry, "previous": self.head}
         line["hash"] = _hash(line)
-        with self.path.open("ab") as file:
-            file.write(_written(line) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.head = line["hash"]
+        return line
 
 
 def read(path: str | Path) -> Iterator[dict[str, Any]]:

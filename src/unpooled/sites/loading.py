@@ -86,10 +86,7 @@ def read_sites(
     if isinstance(source, Mapping):
         tables, default = _from_mapping(source)
     elif isinstance(source, (str, Path)):
-        path = Path(source)
-        if not path.exists():
-            near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise BadData(f"There is no file or folder '{path}'.{did_you_mean(path.name, near)} Check the path.")
+        path = _existing(source)
         if path.is_dir():
             tables, default = _from_folder(path, image_size)
         else:
@@ -103,6 +100,23 @@ def read_sites(
             f"site='{site}' is for one table with a site column; here each site has its own data: leave it out."
         )
     return [Site(name, state={"table": table}) for name, table in tables.items()], default
+
+
+def read_site(name: str, source: str | Path, *, image_size: tuple[int, int] | None = None) -> Site:
+    """One raw site from its own file (CSV, CSV.gz, Parquet, NPZ) or its folder with one folder of images a class.
+
+    `image_size` is (height, width) in pixels. Raises `BadData` for what cannot be read.
+    """
+    path = _existing(source)
+    return Site(name, state={"table": read_images(path, image_size) if path.is_dir() else read_table(path)})
+
+
+def _existing(source: str | Path) -> Path:
+    path = Path(source)
+    if not path.exists():
+        near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise BadData(f"There is no file or folder '{path}'.{did_you_mean(path.name, near)} Check the path.")
+    return path
 
 
 def _from_mapping(source: Mapping[str, Any]) -> tuple[dict[str, Table], str | None]:

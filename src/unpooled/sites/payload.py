@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from unpooled.errors import BadRecord
 from unpooled.sites.questions import KINDS, Answer, Failure, Question
+from unpooled.sites.typed import check_fields
 
 Array = np.ndarray[Any, np.dtype[Any]]
 M = TypeVar("M", Question, Answer)
@@ -69,17 +70,22 @@ def decode(data: bytes, *, answer_to: type[Question] | None = None) -> Question 
     """
     try:
         arrays = safetensors.numpy.load(data)
-        header_size = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"]["message"])
+        header = json.loads(json.loads(data[8 : arrays_start(data)])["__metadata__"]["message"])
         plain = {k: _tuples(v) for k, v in header["plain"].items()}
         kind: type[Question] | type[Answer]
         if answer_to is None:
             kind = KINDS[header["kind"]]
         else:
             kind = Failure if header["class"] == "Failure" else answer_to.answer
+        check_fields(kind, {**plain, **arrays})
         return kind(**plain, **arrays)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise BadRecord(f"These {len(data)} bytes are no message of a known kind: {error!r}.") from error
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BadRecord(f"These {len(data)} bytes are no message of a known kind: {repr(error)[:200]}.") from error
+
+
+def arrays_start(data: bytes) -> int:
+    """Where in an encoded message its arrays begin: behind the header."""
+    return 8 + int.from_bytes(data[:8], "little")
 
 
 def _tuples(value: Any) -> Any:
@@ -92,12 +98,13 @@ class Stacked(Mapping[str, M], Generic[M]):
 
     It is an ordinary mapping from a site's name to its message, so code that knows nothing of stacks works
     unchanged; the in-process transport and joint handlers use the stacks without making the messages.
-    `arrays[field][i]` belongs to `names[i]`; one-dimensional stacks hold one scalar a site.
+    `arrays[field][i]` belongs to `names[i]`; one-dimensional stacks hold one scalar a site. What is not an array yet,
+    but becomes one when it is indexed, does as well.
     """
 
     names: Sequence[str]
     template: M
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, Any]
 
     def __getitem__(self, name: str) -> M:
         try:
@@ -124,4 +131,4 @@ class Stacked(Mapping[str, M], Generic[M]):
     def size_each(self) -> int:
         """Payload bytes of each site's message: all are of one size."""
         plain = sum(size_of(getattr(self.template, f.name)) for f in fields(self.template) if f.name not in self.arrays)
-        return plain + sum(size_of(a[0].item()) if a.ndim == 1 else a[0].nbytes for a in self.arrays.values())
+        return plain + sum(size_of(a[0].item()) if a.ndim == 1 else a.nbytes // len(a) for a in self.arrays.values())

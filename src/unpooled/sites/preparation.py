@@ -29,6 +29,7 @@ from unpooled.sites.agreement import (
     warnings_of,
 )
 from unpooled.sites.federation import Federation, ask_all
+from unpooled.sites.keeping import asked_again
 from unpooled.sites.payload import Array
 from unpooled.sites.questions import Answer, Question, handles
 from unpooled.sites.schema import (
@@ -96,6 +97,9 @@ def answer_prepare(site: Site, question: Prepare) -> PrepareAnswer:
     site.train = replace(made["train"], groups=site.state.get("groups"))
     site.test = made["test"] if len(made["test"]) else None
     return PrepareAnswer(train=len(made["train"]), test=len(made["test"]))
+
+
+asked_again(Prepare)
 
 
 def encode(table: Table, columns: Sequence[Column]) -> Array:

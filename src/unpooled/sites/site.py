@@ -9,8 +9,8 @@ import numpy as np
 
 from unpooled.errors import BadData, UnpooledError
 from unpooled.sites.ledger import Ledger
-from unpooled.sites.payload import Array
-from unpooled.sites.policy import Policy
+from unpooled.sites.payload import Array, size
+from unpooled.sites.policy import Policy, Usage
 from unpooled.sites.questions import Answer, Failure, Question, failure_from, handler_of
 
 
@@ -74,6 +74,7 @@ class Site:
     ledger: Ledger | None = None
     state: dict[str, Any] = field(default_factory=dict)
     spent: float = 0.0
+    usage: Usage = field(default_factory=Usage)
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -98,16 +99,24 @@ class Site:
 
     def answer(self, question: Question, *, round: int | None = None) -> Answer:
         """The door: policy, handler, ledger. Never raises an `UnpooledError`; it answers a `Failure` instead."""
-        refusal = self.refusal(type(question))
-        answer: Answer
-        if refusal is not None:
-            answer = Failure(code="Refused", reason=refusal)
-        else:
-            try:
-                answer = handler_of(type(question))(self, question)
-            except UnpooledError as error:
-                answer = failure_from(error)
+        answer = self.reply(question)
         self.write_down(question, answer, round=round)
+        return answer
+
+    def reply(self, question: Question) -> Answer:
+        """Policy and handler, for who writes the ledger himself."""
+        refusal = self.refusal(type(question)) or self.policy.often_refusal(question.kind, self.usage)
+        if refusal is not None:
+            return Failure(code="Refused", reason=refusal)
+        try:
+            answer = handler_of(type(question))(self, question)
+        except UnpooledError as error:
+            return failure_from(error)
+        if self.policy.limits.counted:
+            refusal = self.policy.leaving_refusal(size(answer), self.spent, self.usage)
+            if refusal is not None:
+                return Failure(code="Refused", reason=refusal)
+            self.usage.count(question.kind, size(answer))
         return answer
 
     def write_down(self, question: Question, answer: Answer, *, round: int | None) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from unpooled.errors import BadData
 from unpooled.seeds import Streams
 from unpooled.sites.federation import Federation, ask_all
+from unpooled.sites.keeping import asked_again
 from unpooled.sites.payload import Array
 from unpooled.sites.questions import Answer, Question, handles
 from unpooled.sites.schema import Missing, Table, Target, in_order, number
@@ -139,6 +140,9 @@ def answer_split(site: Site, question: Split) -> SplitAnswer:
     site.state["parts"] = {"train": rows[train], "test": rows[test]}
     site.state["groups"] = None if groups is None else groups[train]
     return SplitAnswer(train=len(train), test=len(test), unlabelled=len(table) - len(rows))
+
+
+asked_again(Split)
 
 
 @dataclass(frozen=True, kw_only=True)

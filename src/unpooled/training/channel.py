@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from unpooled.combine import Array
+from unpooled.combine import Array, Combine
 from unpooled.errors import BadSetting
 from unpooled.training.exchange import Facts, Layers, Pull, Sites, columns_of
+from unpooled.training.unwritten import Unwritten, combined
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class RoundChannel:
         round: int,
         facts: Facts,
         pull: Pull | None,
-        held: Array | None,
+        held: Array | Unwritten | None,
         fetch: Callable[[Sites, Layers], Array],
         polled: Array | None = None,
         mean: Callable[[Sites, Layers, bool], Array] | None = None,
@@ -47,15 +48,17 @@ class RoundChannel:
         self.sites, self.round = facts.sites, round
         self._facts, self._fetch, self._polled, self._mean = facts, fetch, polled, mean
         self._known: list[Delivery] = []
-        if pull is not None and held is not None:
-            self._known.append(Delivery(held, pull.sites, pull.layers))
         self._pushed: list[Delivery] = []
         self._touched = np.zeros(facts.sites, dtype=bool)
-        for known in self._known:
-            self._touched[slice(None) if known.sites is None else known.sites] = True
+        self._unwritten: tuple[Pull, Unwritten] | None = None
+        if pull is not None and isinstance(held, Unwritten):
+            self._unwritten = pull, held
+        elif pull is not None and held is not None:
+            self._learn(np.asarray(held), pull)
 
     def pull(self, sites: Sites = None, layers: Layers = None) -> Array:
         """Rows as they now stand: what the sites sent, overlaid with what was pushed in this round."""
+        self._write()
         newest = self._known[-1] if self._known else None
         if newest is not None and newest.layers == layers and same_sites(newest.sites, sites):
             return newest.rows
@@ -72,6 +75,14 @@ class RoundChannel:
             view, covered = self._overlay(sites, layers)
         view.flags.writeable = False
         return view
+
+    def combined(self, combine: Combine, weights: Array | None = None, layers: Layers = None) -> Array:
+        """`combine(pull(layers=layers), weights)`; where that is possible, without writing out rows."""
+        if self._unwritten is not None and not self._pushed:
+            pull, rows = self._unwritten
+            if pull.sites is None and pull.layers == layers:
+                return combined(combine, rows, weights)
+        return combine(self.pull(layers=layers), weights)
 
     def push(self, rows: Array, sites: Sites = None, layers: Layers = None, *, anchor: bool = False) -> None:
         """Rows (k, width) for those sites; one row (width,) goes to each of them."""
@@ -108,6 +119,18 @@ class RoundChannel:
         names = {n for p in self._pushed for n in (p.layers or self._facts.layers)}
         layers = None if len(names) == len(self._facts.layers) else tuple(n for n in self._facts.layers if n in names)
         return Delivery(self.pull(sites, layers), sites, layers, any(p.anchor for p in self._pushed))
+
+    def _learn(self, held: Array, pull: Pull) -> None:
+        """What was announced lies below all that came later."""
+        self._known.insert(0, Delivery(held, pull.sites, pull.layers))
+        self._touched[slice(None) if pull.sites is None else pull.sites] = True
+
+    def _write(self) -> None:
+        """Somebody looks."""
+        if self._unwritten is not None:
+            pull, rows = self._unwritten
+            self._unwritten = None
+            self._learn(np.asarray(rows), pull)
 
     def _overlay(self, sites: Sites, layers: Layers) -> tuple[Array, Array]:
         """The wanted rectangle filled from all that is known, oldest first, and which cells were filled."""

@@ -24,6 +24,7 @@ from unpooled.training.privacy.secure_sum.total import secure_mean
 from unpooled.training.questions import Begin, Begun, Train, Trained
 from unpooled.training.recipe import Recipe
 from unpooled.training.task import Task, task_of
+from unpooled.training.unwritten import Unwritten
 
 
 class Coordinator:
@@ -68,7 +69,7 @@ class Coordinator:
         )
         self.step, self.transfers, self._anchored = 0, 0, anchored
         self._pull: Pull | None = None
-        self._held: Array | None = None
+        self._held: Array | Unwritten | None = None
         self._polled: Array | None = None
         self.loss = float("nan")
         self._memory = exchange.init(self.facts)
@@ -110,7 +111,7 @@ class Coordinator:
         protocol never aggregates, layers that are not shared, buffers that stay at the sites.
         """
         if self._pull is not None and self._pull.gradients and self._held is not None:
-            shared = self.exchange.preview(None, self._held, self.step - 1, self._memory, self.facts)
+            shared = self.exchange.preview(None, np.asarray(self._held), self.step - 1, self._memory, self.facts)
             assert shared is not None
             return shared
         width = self.layout.model_width
@@ -144,7 +145,7 @@ class Coordinator:
                 return t, pull
         return self.steps - 1, None
 
-    def _train(self, active: Sites, step: int, steps: int, pull: Pull | None) -> Array | None:
+    def _train(self, active: Sites, step: int, steps: int, pull: Pull | None) -> Array | Unwritten | None:
         riding = self._riding(active)
         poll = None if pull is None else pull.poll
         if pull is not None and pull.sites is not None and not len(pull.sites):
@@ -178,10 +179,10 @@ class Coordinator:
             self._polled = np.zeros(self.facts.sites, dtype=bool)
             self._polled[slice(None) if active is None else active] = _field(answers, "beyond")
         if rides:
-            return _field(answers, "row")
+            return answers.arrays["row"] if isinstance(answers, Stacked) else _field(answers, "row")
         return None if pull is None else self._fetch(pull.sites, pull.layers)
 
-    def _exchange(self, step: int, pull: Pull, held: Array | None) -> None:
+    def _exchange(self, step: int, pull: Pull, held: Array | Unwritten | None) -> None:
         channel = RoundChannel(step, self.facts, pull, held, self._fetch, self._polled, self._secure_mean)
         rng = self.task.streams.later("exchange", step)
         self._memory = self.exchange(channel, self._memory, rng, self.facts)

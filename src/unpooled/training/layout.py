@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -38,7 +39,7 @@ class Layout:
     dtype: torch.dtype
     norms: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def layers(self) -> dict[str, slice]:
         """Columns of each part of the row."""
         start, columns = 0, {}
@@ -47,27 +48,27 @@ class Layout:
             start += prod(shape)
         return columns
 
-    @property
+    @cached_property
     def model_layers(self) -> tuple[str, ...]:
         """Names of the parts that make up the model: parameters and buffers."""
         return (*self.parameters, *self.buffers)
 
-    @property
+    @cached_property
     def parameter_width(self) -> int:
         """Number of trainable parameters, P."""
         return sum(prod(s) for s in self.parameters.values())
 
-    @property
+    @cached_property
     def buffer_width(self) -> int:
         """Number of buffer values in a row."""
         return sum(prod(s) for s in self.buffers.values())
 
-    @property
+    @cached_property
     def model_width(self) -> int:
         """Columns of the model: parameters and buffers."""
         return self.parameter_width + self.buffer_width
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Columns of a whole row."""
         return self.model_width + sum(prod(s) for s in self.state.values())

@@ -244,7 +244,7 @@ def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping
         losses, gradients = executor.gradients(seats, ask.step)
         return Stacked(questions.names, Trained(loss=None, row=None), {"loss": losses, "row": gradients})
     losses = executor.train(seats, ask.step, ask.steps)
-    arrays = {} if private else {"loss": losses}
+    arrays: dict[str, Any] = {} if private else {"loss": losses}
     if ask.threshold is not None:
         arrays["beyond"] = executor.distances(seats, ask.threshold_layers) > ask.threshold
     if ask.send:

@@ -91,12 +91,13 @@ class InProcess:
         return answers
 
     def _refused(self, kind: type[Question], sites: list[Site]) -> bool:
-        """Whether a site's policy refuses the kind. Policies and samples are immutable objects, so a federation that
-        admitted it needs no second look until a site somewhere is given new ones."""
+        """Whether a site's policy refuses the kind, or counts answers, which is done one by one. Policies and samples
+        are immutable objects, so a federation that admitted it needs no second look until a site somewhere is given
+        new ones."""
         if sites is self._list and self._admitted.get(kind) == Site.changes:
             return False
         changes = Site.changes
-        if any(site.refusal(kind) is not None for site in sites):
+        if any(site.policy.limits.counted or site.refusal(kind) is not None for site in sites):
             return True
         if sites is self._list:
             self._admitted[kind] = changes

@@ -10,6 +10,7 @@ import numpy as np
 from unpooled.combine import Array
 from unpooled.training.exchange import Layers
 from unpooled.training.layout import Layout
+from unpooled.training.unwritten import Unwritten
 
 Seats = np.ndarray[Any, np.dtype[np.int64]] | slice
 """Positions of sites within an executor; `slice(None)` means all."""
@@ -41,11 +42,11 @@ class Executor(Protocol):
         """Run local steps `step` .. `step + steps - 1`; the mean training loss of each site, shape (k,)."""
         ...
 
-    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array | Unwritten]:
         """Losses (k,) and gradients (k, P) of the batches of local step `step`, which is not taken."""
         ...
 
-    def rows(self, seats: Seats, layers: Layers = None) -> Array:
+    def rows(self, seats: Seats, layers: Layers = None) -> Array | Unwritten:
         """Models as they stand, shape (k, width); read only, and valid until the next call of `train` or `load`."""
         ...
 

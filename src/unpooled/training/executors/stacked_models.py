@@ -20,10 +20,14 @@ from unpooled.training.executors.stacked_optimizer import StackedOptimizer
 from unpooled.training.layout import layout_of, numpy_rows, row_of
 from unpooled.training.optimizer_state import CORRECTION, columns_beside
 from unpooled.training.recipe import Recipe
+from unpooled.training.unwritten import Unwritten
 
 
 class StackedModels:
-    """What `m` sites hold. `start` is the one row that all were told to continue from, until somebody writes."""
+    """What `m` sites hold, as rows of `stack`, unless `start` or `stepped` is set and the rows are still to be written.
+
+    `start` is the one row that all were told to continue from, `stepped` the rows that are one step away from it.
+    """
 
     def __init__(self, recipe: Recipe, m: int) -> None:
         self.recipe, self.sites = recipe, m
@@ -39,6 +43,7 @@ class StackedModels:
         self.layout = replace(layout, state=columns_beside(recipe, width, layout.dtype))
         self._columns = self.layout.layers
         self.start: Tensor | None = None
+        self.stepped: Unwritten | None = None
         self.anchor: Tensor | None = self.model_rows(slice(None)).clone() if recipe.proximal else None
         self.corrections: Tensor | None = torch.zeros_like(self.stack) if recipe.corrected else None
 
@@ -52,6 +57,7 @@ class StackedModels:
         whole = layers is None and not self.layout.state and isinstance(index, slice)
         if whole and rows.strides[0] == 0 and self.optimizer.plain:
             row = torch.from_numpy(rows[0].copy())
+            self.stepped = None
             self.start = row[:width].to(self.stack.dtype)
             if self.layout.buffers:
                 self.buffers.copy_(row[width:])
@@ -60,7 +66,7 @@ class StackedModels:
             warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
             values = torch.from_numpy(rows if min(rows.strides) >= 0 else rows.copy())
         if whole:
-            self.start = None
+            self.start = self.stepped = None
             self.stack.copy_(values[:, :width])
             if self.layout.buffers:
                 self.buffers.copy_(values[:, width:])
@@ -71,10 +77,12 @@ class StackedModels:
             self.optimizer.clear(index)
 
     def settle(self) -> None:
-        """Give each site its copy of the one model that all were told to continue from."""
+        """Write each site's row."""
         if self.start is not None:
             self.stack.copy_(self.start)
-            self.start = None
+        elif self.stepped is not None:
+            self.stepped.write(self.stack)
+        self.start = self.stepped = None
 
     def _load_layers(self, index: Any, values: Tensor, named: Sequence[str]) -> None:
         width, model, start = self.layout.parameter_width, self.layout.model_width, 0
@@ -119,8 +127,11 @@ class StackedModels:
             away = torch.cat([away[:, self._columns[name]] for name in layers], dim=1)
         return np.asarray(torch.linalg.vector_norm(away, dim=1, dtype=torch.float64).square().numpy())
 
-    def rows(self, seats: Seats, layers: Layers) -> Array:
+    def rows(self, seats: Seats, layers: Layers) -> Array | Unwritten:
         """See `Executor.rows`."""
+        whole = layers is None and isinstance(seats, slice) and not self.layout.buffers and not self.layout.state
+        if whole and self.stepped is not None:
+            return self.stepped
         self.settle()
         parts = [self.stack]
         if self.layout.buffers:
@@ -151,7 +162,7 @@ class StackedModels:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
-        self.start = None
+        self.start = self.stepped = None
         self.stack.copy_(state["stack"])
         self.buffers.copy_(state["buffers"])
         self.optimizer.restore(state["optimizer"])

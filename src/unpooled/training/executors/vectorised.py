@@ -23,6 +23,7 @@ from unpooled.training.executors.stacked_models import StackedModels, views
 from unpooled.training.executors.unstackable import refuse_changing_buffers, refuse_running_statistics
 from unpooled.training.layout import numpy_rows, unflatten
 from unpooled.training.recipe import Recipe
+from unpooled.training.unwritten import Unwritten
 
 
 class VectorisedExecutor:
@@ -65,7 +66,7 @@ class VectorisedExecutor:
         if everyone and steps and models.start is not None and not (self.recipe.proximal or self.recipe.corrected):
             losses = self._first_step(groups[0], models.start, step)
             if steps == 1:
-                return np.asarray(losses.double().numpy())
+                return np.asarray(losses.numpy(), dtype=np.float64)
             totals = losses.double()
             first += 1
         else:
@@ -103,35 +104,39 @@ class VectorisedExecutor:
         return views(chosen[:, : self.layout.parameter_width], self._models.parameters)
 
     def _first_step(self, group: Group, row: Tensor, step: int) -> Tensor:
-        """A step of plain descent from one model: what all sites share is computed once, and nothing is copied."""
-        models = self._models
-        start = list(unflatten(row, models.parameters).values())
-        buffers = views(models.buffers, models.buffer_shapes)
-        gradients, loss = self.programs.gradients(start, buffers, group, self._data.batch(group, step), shared=True)
-        rate = self.recipe.rate(step)
-        for part, old, gradient in zip(views(models.stack, models.parameters), start, gradients, strict=True):
-            torch.add(old, gradient, alpha=-rate, out=part)
-        models.start = None
+        """A step of plain descent from one model: what all sites share is computed once, and no row is written."""
+        gradients, loss = self._gradients_of(group, None, step)
+        self._models.start, self._models.stepped = None, Unwritten(row, gradients, -self.recipe.rate(step))
         return loss
 
-    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+    def _gradients_of(self, group: Group, index: Tensor | None, step: int) -> tuple[Sequence[Tensor], Tensor]:
+        """Gradients and losses of the next batch at the models that the seats `index` hold (all when None)."""
+        models = self._models
+        if models.start is not None:
+            parts = list(unflatten(models.start, models.parameters).values())
+        else:
+            parts = views(models.stack if index is None else models.stack[index], models.parameters)
+        buffers = views(models.buffers if index is None else models.buffers[index], models.buffer_shapes)
+        batch, shared = self._data.batch(group, step), models.start is not None
+        return self.programs.gradients(parts, buffers, group, batch, shared=shared)
+
+    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array | Unwritten]:
         with one_thread(self.programs.light):
             return self._gradients(seats, step)
 
-    def _gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+    def _gradients(self, seats: Seats, step: int) -> tuple[Array, Array | Unwritten]:
         models, groups = self._models, self._data.groups(seats)
+        if models.start is None:
+            models.settle()
+        if len(groups) == 1 and isinstance(seats, slice):
+            found, loss = self._gradients_of(groups[0], None, step)
+            return np.asarray(loss.double().numpy()), Unwritten(None, found, 1.0)
         count = self.seats if isinstance(seats, slice) else len(seats)
         losses = torch.zeros(count, dtype=torch.float64)
         rows = torch.empty(count, self.layout.parameter_width, dtype=models.stack.dtype)
         for group in groups:
             index = self._rows_of(seats, group)
-            buffers = views(models.buffers[index], models.buffer_shapes)
-            shared, batch = models.start is not None, self._data.batch(group, step)
-            if models.start is not None:
-                parts = list(unflatten(models.start, models.parameters).values())
-            else:
-                parts = views(models.stack[index], models.parameters)
-            found, loss = self.programs.gradients(parts, buffers, group, batch, shared=shared)
+            found, loss = self._gradients_of(group, index, step)
             where = slice(None) if group.places is None else group.places
             rows[where], losses[where] = torch.cat([g.reshape(len(index), -1) for g in found], dim=1), loss.double()
         return losses.numpy(), numpy_rows(rows)
@@ -140,7 +145,7 @@ class VectorisedExecutor:
         where = torch.tensor(positions(seats, self.seats))
         return where if group.places is None else where[group.places]
 
-    def rows(self, seats: Seats, layers: Layers = None) -> Array:
+    def rows(self, seats: Seats, layers: Layers = None) -> Array | Unwritten:
         with one_thread(self.programs.light):
             return self._models.rows(seats, layers)
 

@@ -27,14 +27,11 @@ class aggregate(Stateless):
         return Pull(layers=facts.model_only)
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
-        rows = channel.pull(layers=facts.model_only)
-        channel.push(self._combined(rows, facts), layers=facts.model_only, anchor=True)
+        row = channel.combined(self.combine, facts.sizes if self.weighted else None, facts.model_only)
+        channel.push(row, layers=facts.model_only, anchor=True)
         return memory
 
     def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
-        return self._combined(rows, facts)
-
-    def _combined(self, rows: Array, facts: Facts) -> Array:
         return self.combine(rows, facts.sizes if self.weighted else None)
 
 
@@ -59,16 +56,14 @@ class server(Stateless):
         return Pull(layers=facts.model_only)
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
-        memory = self.moved(self._combined(channel.pull(layers=facts.model_only), facts), memory, facts)
+        weights = facts.sizes if self.weighted else None
+        memory = self.moved(channel.combined(self.combine, weights, facts.model_only), memory, facts)
         channel.push(memory["model"], layers=facts.model_only, anchor=True)
         return memory
 
     def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
-        moved: Array = self.moved(self._combined(rows, facts), memory, facts)["model"]
-        return moved
-
-    def _combined(self, rows: Array, facts: Facts) -> Array:
-        return self.combine(rows, facts.sizes if self.weighted else None)
+        combined = self.combine(rows, facts.sizes if self.weighted else None)
+        return np.asarray(self.moved(combined, memory, facts)["model"])
 
     def moved(self, combined: Array, memory: Memory, facts: Facts) -> Memory:
         """The memory after one step towards `combined`, shape (model width,)."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unpooled import errors
-from unpooled.combine import Array, mean
+from unpooled.combine import Array, Combine, mean
 from unpooled.errors import BadSetting, did_you_mean
 from unpooled.training.exchange import ALL, Channel, Exchange, Facts, Layers, Memory, Poll, Pull, Sites, columns_of
 from unpooled.training.operators.base import Stateless
@@ -186,6 +186,9 @@ class _LayerView:
 
     def pull(self, sites: Sites = ALL, layers: Layers = None) -> Array:
         return self.channel.pull(sites, self.named(layers))
+
+    def combined(self, combine: Combine, weights: Array | None = None, layers: Layers = None) -> Array:
+        return self.channel.combined(combine, weights, self.named(layers))
 
     def push(self, rows: Array, sites: Sites = ALL, layers: Layers = None, *, anchor: bool = False) -> None:
         self.channel.push(rows, sites, self.named(layers), anchor=anchor)

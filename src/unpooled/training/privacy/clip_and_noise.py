@@ -64,7 +64,7 @@ class ClippingExecutor(AccountedExecutor):
 
     def rows(self, seats: Seats, layers: Layers = None) -> Array:
         """Models as they may leave: clipped, noised, counted."""
-        own = self.inner.rows(seats, layers)
+        own = np.asarray(self.inner.rows(seats, layers))
         self._must_be_finite(seats, own, "model")
         numbers = self.account.sends[seats].copy()
         self.account.send(seats, self.charges(seats, 0))

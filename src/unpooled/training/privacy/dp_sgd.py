@@ -112,7 +112,7 @@ class DPSGDExecutor(AccountedExecutor):
 
     def rows(self, seats: Seats, layers: Layers = None) -> Array:
         """Models as they are, counted."""
-        own = self.inner.rows(seats, layers)
+        own = np.asarray(self.inner.rows(seats, layers))
         self._must_be_finite(seats, own, "model")
         self.account.send(seats, self.charges(seats, 0))
         return own

@@ -36,17 +36,16 @@ class share_gradients(Stateless):
         return Pull(gradients=True)
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
-        model = self._stepped(channel.pull(), channel.round, memory, facts)
+        model = self._stepped(channel.combined(mean, facts.batches), channel.round, memory, facts)
         channel.push(model, layers=facts.model_only, anchor=True)
         return model
 
     def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
-        return self._stepped(rows, round, memory, facts)
+        return self._stepped(mean(rows, facts.batches), round, memory, facts)
 
-    def _stepped(self, gradients: Array, round: int, model: Array, facts: Facts) -> Array:
+    def _stepped(self, gradient: Array, round: int, model: Array, facts: Facts) -> Array:
         assert facts.rate is not None
-        step = facts.rate(round) * mean(gradients.astype(np.float64), facts.batches)
-        return np.asarray((model - step).astype(gradients.dtype))
+        return np.asarray((model - facts.rate(round) * gradient.astype(np.float64)).astype(gradient.dtype))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from unpooled.combine import Array
 from unpooled.errors import Refused
 from unpooled.sites.site import Site
@@ -35,7 +37,7 @@ class SumOnlyExecutor(PrivateExecutor):
 
     def under_masks(self, seats: Seats, layers: Layers = None) -> Array:
         """Models about to be masked, shape (k, width)."""
-        rows = self.inner.rows(seats, layers)
+        rows = np.asarray(self.inner.rows(seats, layers))
         self._must_be_finite(seats, rows, "model")
         return rows
 

@@ -103,7 +103,7 @@ class SumUnmask(Question):
 
 
 @dataclass
-class _Desk:
+class Secrets:
     """One site's secrets in one secure sum. They are thrown away with the next one."""
 
     session: str
@@ -123,7 +123,7 @@ class _Desk:
 def sum_keys(site: Site, question: SumKeys) -> PublicKeys:
     """Draw fresh secrets."""
     masking, sealing, own_mask = keys.new_private_key(), keys.new_private_key(), secrets.token_bytes(keys.KEY_BYTES)
-    desk = site.state["sum"] = _Desk(question.session, masking, sealing, own_mask)
+    desk = site.state["sum"] = Secrets(question.session, masking, sealing, own_mask)
     return PublicKeys(masking=_array(keys.public_key(desk.masking)), sealing=_array(keys.public_key(desk.sealing)))
 
 
@@ -195,14 +195,14 @@ def sum_unmask(site: Site, question: SumUnmask) -> Unmasking:
     return Unmasking(shares=np.stack([_array(share) for share in shares]))
 
 
-def _desk(site: Site, session: str) -> _Desk:
+def _desk(site: Site, session: str) -> Secrets:
     desk: Any = site.state.get("sum")
-    if not isinstance(desk, _Desk) or desk.session != session:
+    if not isinstance(desk, Secrets) or desk.session != session:
         raise SiteFailed("it was asked for a part of a secure sum that has not begun there.")
     return desk
 
 
-def _sealing(desk: _Desk, sender: str, receiver: str) -> bytes:
+def _sealing(desk: Secrets, sender: str, receiver: str) -> bytes:
     """The key of the one letter from `sender` to `receiver`, of whom one is this desk's site."""
     other = receiver if keys.public_key(desk.sealing) == desk.public[sender][1] else sender
     return keys.agree(desk.sealing, desk.public[other][1], f"letter {desk.session} {sender}>{receiver}")

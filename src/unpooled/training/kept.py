@@ -1,0 +1,72 @@
+"""What a site keeps of training over a restart: the executor's state, and its secrets in a secure sum.
+
+Whoever imports this module has all kinds of question that training asks, each with its handler: a real site does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from unpooled.sites import containers
+from unpooled.sites.keeping import asked_again, saved
+from unpooled.sites.site import Site
+from unpooled.training.privacy.secure_sum.questions import Secrets, SumKeys, SumMasked, SumShares, SumUnmask
+from unpooled.training.questions import Begin, Show, Train
+from unpooled.training.task import ModuleTask
+
+TENSOR = "__tensor__"
+
+
+def save_training(site: Site) -> bytes | None:
+    """The executor's name and state; None before training began."""
+    if "seat" not in site.state:
+        return None
+    executor, _ = site.state["seat"]
+    return containers.pack({"name": executor.name, "state": _plain(executor.state())})
+
+
+def restore_training(site: Site, data: bytes) -> None:
+    """Put the state into the executor that `begin` made, or into one of the kind that it came from."""
+    kept = containers.unpack(data)
+    executor, seat = site.state["seat"]
+    task = site.state["task"]
+    if executor.name != kept["name"] and isinstance(task, ModuleTask):  # `auto` measured other times than before
+        executor = ModuleTask(replace(task.recipe, executor=kept["name"])).choose([site]).executor
+        site.state["seat"] = (executor, seat)
+    executor.restore(_tensors(kept["state"]))
+
+
+def save_sum(site: Site) -> bytes | None:
+    """The site's secrets in the secure sum that it is in; None where it is in none."""
+    return containers.pack(asdict(site.state["sum"])) if "sum" in site.state else None
+
+
+def restore_sum(site: Site, data: bytes) -> None:
+    """Continue the secure sum."""
+    site.state["sum"] = Secrets(**containers.unpack(data))
+
+
+def _plain(value: Any) -> Any:
+    """Tensors as arrays, in a dict that says so."""
+    if isinstance(value, torch.Tensor):
+        return {TENSOR: value.detach().cpu().numpy()}
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return type(value)(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _tensors(value: Any) -> Any:
+    """The way back."""
+    if isinstance(value, dict):
+        if set(value) == {TENSOR}:
+            return torch.from_numpy(value[TENSOR])
+        return {k: _tensors(v) for k, v in value.items()}
+    return type(value)(map(_tensors, value)) if isinstance(value, (list, tuple)) else value
+
+
+asked_again(Begin)
+saved("training", after=(Begin, Train, Show, SumMasked), save=save_training, restore=restore_training)
+saved("secure sum", after=(SumKeys, SumShares, SumMasked, SumUnmask), save=save_sum, restore=restore_sum)
