@@ -43,6 +43,8 @@ class Failure(Answer):
     reason: str
 
 
+ABSENT = "Absent"
+"""The code of the `Failure` that stands for a site that did not answer in time."""
 Handler = Callable[["Site", Any], Answer]
 """Answers one question at one site."""
 JointHandler = Callable[[Sequence["Site"], Mapping[str, Any]], Mapping[str, Answer] | None]

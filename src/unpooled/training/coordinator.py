@@ -19,6 +19,7 @@ from unpooled.sites.names import picked
 from unpooled.sites.payload import Stacked
 from unpooled.sites.questions import raise_failures
 from unpooled.training.channel import Delivery, RoundChannel, rows_of, same_sites
+from unpooled.training.custody import Custody, superseded
 from unpooled.training.exchange import Exchange, Facts, Layers, Pull, Sites
 from unpooled.training.privacy.secure_sum.total import secure_mean
 from unpooled.training.questions import Begin, Begun, Train, Trained
@@ -30,7 +31,8 @@ from unpooled.training.unwritten import Unwritten
 class Coordinator:
     """Runs `exchange` over `federation` for `steps` local steps; someone looks every `look_every` steps.
 
-    With `anchored`, sites are told which deliveries are aggregates: proximal terms and polls refer to them. `transfers`
+    With `anchored`, sites are told which deliveries are aggregates: proximal terms and polls refer to them. `tolerant`
+    goes on without sites that do not answer (see `custody`), which otherwise ends the run. `transfers`
     counts the models that crossed a link in one direction, the first distribution apart.
     """
 
@@ -43,6 +45,7 @@ class Coordinator:
         steps: int,
         look_every: int | None = None,
         anchored: bool = False,
+        tolerant: bool = False,
     ) -> None:
         self.federation, self.exchange, self.steps = federation, exchange, steps
         self.look_every = look_every or steps
@@ -68,10 +71,12 @@ class Coordinator:
             rate=task.rate,
         )
         self.step, self.transfers, self._anchored = 0, 0, anchored
+        self._sums = 0
         self._pull: Pull | None = None
         self._held: Array | Unwritten | None = None
         self._polled: Array | None = None
         self.loss = float("nan")
+        self.custody = Custody(self.facts, self.layout.width) if tolerant else None
         self._memory = exchange.init(self.facts)
         self._dtype = start.dtype
         everyone = np.broadcast_to(start, (len(federation.names), len(start)))
@@ -87,7 +92,7 @@ class Coordinator:
         active = self.exchange.active(self.step, self.facts)
         last, pull = self._phase_end(active)
         self._held = self._train(active, self.step, last + 1 - self.step, pull)
-        self._pull, self.step = pull, last + 1
+        self._pull, self.step, self._sums = pull, last + 1, 0
         return active
 
     def exchange_models(self) -> None:
@@ -102,7 +107,7 @@ class Coordinator:
         if pull is None or held is None or pull.gradients or not same_sites(pull.sites, active):
             return None
         whole = pull.layers is None or pull.layers == self.facts.model_only
-        return held[:, : self.layout.model_width] if whole else None
+        return np.asarray(held)[:, : self.layout.model_width] if whole else None
 
     def preview(self, rows: Array) -> Array:
         """The one model that the exchange would make of `rows`, those of the active sites, if it aggregated now.
@@ -111,11 +116,11 @@ class Coordinator:
         protocol never aggregates, layers that are not shared, buffers that stay at the sites.
         """
         if self._pull is not None and self._pull.gradients and self._held is not None:
-            shared = self.exchange.preview(None, np.asarray(self._held), self.step - 1, self._memory, self.facts)
+            shared = self.exchange.preview(None, np.asarray(self._held), self.step - 1, self._memory, self._facts_now())
             assert shared is not None
             return shared
         width = self.layout.model_width
-        row = self.exchange.preview(None, rows[:, :width], self.step - 1, self._memory, self.facts)
+        row = self.exchange.preview(None, rows[:, :width], self.step - 1, self._memory, self._facts_now())
         if row is None:
             return mean(rows)
         return np.concatenate([row, mean(rows[:, width:])]) if width < rows.shape[1] else row
@@ -166,10 +171,10 @@ class Coordinator:
             gradient=pull is not None and pull.gradients,
         )
         answers = self._ask(question, active, riding, step)
-        losses = _losses(answers)
+        names, losses = _losses(answers)
         if losses is not None and not np.isfinite(losses).all():
             place = int(np.flatnonzero(~np.isfinite(losses))[0])
-            name = self._names(active)[place]
+            name = names[place]
             span = f"local step {step + 1}" if steps == 1 else f"local steps {step + 1} to {step + steps}"
             raise Diverged(
                 f"The training loss at site '{name}' is {losses[place]} in {span}: lower lr, or check the data there."
@@ -185,10 +190,18 @@ class Coordinator:
     def _exchange(self, step: int, pull: Pull, held: Array | Unwritten | None) -> None:
         channel = RoundChannel(step, self.facts, pull, held, self._fetch, self._polled, self._secure_mean)
         rng = self.task.streams.later("exchange", step)
-        self._memory = self.exchange(channel, self._memory, rng, self.facts)
+        self._memory = self.exchange(channel, self._memory, rng, self._facts_now())
         delivery = channel.delivery()
         if delivery is not None:
+            if self.custody is not None:
+                left = (superseded(waiting, delivery, self.facts) for waiting in self._pending)
+                self._pending = [waiting for waiting in left if waiting is not None]
             self._pending.append(delivery)
+
+    def _facts_now(self) -> Facts:
+        """The facts, and whose rows count while somebody is away."""
+        counted = None if self.custody is None else self.custody.counted
+        return self.facts if counted is None else replace(self.facts, counted=counted)
 
     def _riding(self, active: Sites) -> Delivery | None:
         """The pending delivery that can ride on the next question; all others are delivered first."""
@@ -204,7 +217,8 @@ class Coordinator:
     def _deliver_rest(self, active: Sites) -> None:
         """Deliver by a question of no steps, only to who needs it now: `active`, or everyone at the end."""
         waiting: list[Delivery] = []
-        for delivery in self._pending:
+        pending, self._pending = self._pending, []  # what does not reach a site comes back into it
+        for delivery in pending:
             sites = np.arange(self.facts.sites) if delivery.sites is None else delivery.sites
             now = np.ones(len(sites), dtype=bool) if active is None else self._among(active)[sites]
             if now.any():
@@ -224,7 +238,7 @@ class Coordinator:
                 )
             if not now.all():
                 waiting.append(replace(delivery, rows=rows_of(delivery, ~now), sites=sites[~now]))
-        self._pending = waiting
+        self._pending = waiting + self._pending
 
     def _fetch(self, sites: Sites, layers: Layers) -> Array:
         """Rows that an exchange did not announce: asked for by a question of no steps."""
@@ -236,14 +250,25 @@ class Coordinator:
         names = self._names(sites)
         self.transfers += len(names)
         sizes = dict(zip(names, self.facts.sizes[slice(None) if sites is None else sites].tolist(), strict=True))
-        mean = secure_mean(self.federation, sizes, layers, weighted=weighted, round=self.step)
+        self._sums += 1
+        session = f"{self.step}.{self._sums}"  # the same again when a killed coordinator asks once more
+        mean = secure_mean(self.federation, sizes, layers, weighted=weighted, round=self.step, session=session)
         return mean.astype(self._dtype)
 
     def _ask(self, question: Train, sites: Sites, riding: Delivery | None, step: int) -> Any:
         arrays = {} if riding is None else {"row": riding.rows}
         asked = self.facts.sites if sites is None else len(sites)
         self.transfers += asked * (int(question.send) + int(riding is not None and not riding.initial))
-        answers = self.federation.ask(Stacked(self._names(sites), question, arrays), round=step)
+        names = self._names(sites)
+        if self.custody is not None and riding is not None:
+            self.custody.delivered(riding)
+        answers = self.federation.ask(Stacked(names, question, arrays), round=step)
+        if self.custody is not None and not isinstance(answers, Stacked):
+            answers = self.custody.stand_in(question, names, answers)
+            away = self.custody.away if sites is None else self.custody.away[sites]
+            if riding is not None and away.any():
+                who = np.arange(self.facts.sites) if sites is None else sites
+                self._pending.append(replace(riding, rows=rows_of(riding, away), sites=who[away]))
         raise_failures_in(answers)
         return answers
 
@@ -270,12 +295,15 @@ class Coordinator:
             "pending": pending,
             "loss": self.loss,
             "transfers": self.transfers,
+            "custody": None if self.custody is None else self.custody.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
         self.step, self._memory, self.loss = state["step"], state["memory"], state["loss"]
         self.transfers = state["transfers"]
+        if self.custody is not None:
+            self.custody.restore(state["custody"])
         self._pending = []
         for p in state["pending"]:
             count = self.facts.sites if p["sites"] is None else len(p["sites"])
@@ -289,12 +317,12 @@ def raise_failures_in(answers: Any) -> None:
         raise_failures(answers)
 
 
-def _losses(answers: Any) -> Array | None:
-    """Training losses, None where sites keep them to themselves."""
+def _losses(answers: Any) -> tuple[Sequence[str], Array | None]:
+    """Whose training losses, and these; None where sites keep them to themselves."""
     if isinstance(answers, Stacked):
-        return answers.arrays.get("loss")
-    told = [answer.loss for answer in answers.values() if isinstance(answer, Trained)]
-    return None if any(loss is None for loss in told) else np.array(told)
+        return answers.names, answers.arrays.get("loss")
+    told = {name: a.loss for name, a in answers.items() if isinstance(a, Trained) and a.loss is not None}
+    return tuple(told), np.array(list(told.values())) if told else None
 
 
 def _field(answers: Any, name: str) -> Array:

@@ -14,6 +14,7 @@ from unpooled.sites.names import picked
 from unpooled.sites.questions import raise_failures
 from unpooled.sites.site import Samples
 from unpooled.sites.transports.remote import Remote
+from unpooled.training.custody import is_absent
 from unpooled.training.evaluation import LOWER_IS_BETTER, Evaluated, merged, metrics, scores
 from unpooled.training.exchange import Sites
 from unpooled.training.layout import Layout
@@ -61,8 +62,9 @@ class Evaluator:
 
     def _ask(self, federation: Federation, row: Array | None, names: list[str]) -> dict[str, Evaluated]:
         answers = federation.ask(dict.fromkeys(names, Evaluate(row=row)))
-        raise_failures(answers)
-        return {name: cast(Evaluated, a) for name, a in answers.items()}
+        there = {name: a for name, a in answers.items() if not is_absent(a)}
+        raise_failures(there)
+        return {name: cast(Evaluated, a) for name, a in there.items()}
 
 
 def summary(aggregate: dict[str, Evaluated], local: dict[str, Evaluated]) -> Measured:

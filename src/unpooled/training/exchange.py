@@ -32,7 +32,8 @@ class Facts:
     `model_layers` are the parts that make up the model; `layers` has optimizer state too, where it travels. `batches`
     (m,) is how many samples each site sees in a local step, `start` the model that all sites begin with, and `rate` the
     learning rate of a local step. `buffers` are the parts of the model that are no parameters, `norms` those that
-    belong to normalisation modules.
+    belong to normalisation modules. `counted` (m,) says whose rows count in an aggregate while sites are away; None
+    means all.
     """
 
     names: Sequence[str]
@@ -46,6 +47,7 @@ class Facts:
     buffers: tuple[str, ...] = ()
     norms: tuple[str, ...] = ()
     rate: Callable[[int], float] | None = None
+    counted: np.ndarray[Any, np.dtype[np.bool_]] | None = None
 
     @property
     def sites(self) -> int:

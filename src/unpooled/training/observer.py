@@ -17,6 +17,7 @@ from unpooled.sites.names import picked
 from unpooled.sites.payload import Stacked
 from unpooled.sites.questions import Question, raise_failures
 from unpooled.training import observation
+from unpooled.training.custody import is_absent
 from unpooled.training.exchange import Sites
 from unpooled.training.questions import Show, Shown, Spending, Spent
 
@@ -100,7 +101,9 @@ class AtSites:
         held = self._held(sites)
         if held is not None or self._closed:
             return held
-        answers = self._ask(Show(), picked(self.federation.names, sites))
+        answers = self._ask(Show(), names := picked(self.federation.names, sites))
+        if len(answers) < len(names):
+            return None  # this look goes without; the run does not wait for it
         return np.stack([cast(Shown, answer).row for answer in answers.values()])
 
     def kept(self) -> tuple[tuple[str, ...], None]:
@@ -126,6 +129,8 @@ class AtSites:
         """Nothing to do here: sites continue by themselves."""
 
     def _ask(self, question: Question, names: Any) -> Any:
+        """The answers of those who are there."""
         answers = self.federation.ask(Stacked(names, question, {}))
-        raise_failures(answers)
-        return answers
+        there = {name: answer for name, answer in answers.items() if not is_absent(answer)}
+        raise_failures(there)
+        return there

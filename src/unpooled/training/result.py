@@ -38,6 +38,7 @@ class Result:
         self.aggregate_row: Array | None = None
         self.traffic: Traffic = Traffic(names)
         self.privacy: list[tuple[str, int, float, float]] = []
+        self.absences: list[tuple[int, str, str]] = []
 
     def add(self, step: int, measured: Measured, total_bytes: int, messages: int, *, train_loss: float) -> None:
         """One evaluation."""

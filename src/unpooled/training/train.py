@@ -90,8 +90,20 @@ class Training:
         self._install(recipe)
         program = secured(protocol.exchange()) if recipe.secure_sum else protocol.exchange()
         look = evaluate_every or max(1, steps // 40)
+        tolerant = isinstance(federation, Remote) and federation.patience.at_least is not None
+        if tolerant and not protocol.tolerates_absence:
+            raise BadSetting(
+                f"{protocol.label} needs every site in every exchange: leave at_least out of [federation], so that the "
+                "run waits, or take FedAvg or FedDC, which go on without."
+            )
         self.coordinator = Coordinator(
-            self._trained_on, recipe, program, steps=steps, look_every=look, anchored=protocol.anchored
+            self._trained_on,
+            recipe,
+            program,
+            steps=steps,
+            look_every=look,
+            anchored=protocol.anchored,
+            tolerant=tolerant,
         )
         self.observer = self._looking()
         begun = self._testers_from if protocol.simulation_only and test is None else self.coordinator.begun
@@ -174,6 +186,8 @@ class Training:
         self.result.privacy = self.privacy
         self.result.holders, self.result.rows = self.observer.kept()
         self.result.traffic = self.federation.traffic
+        if self.coordinator.custody is not None:
+            self.result.absences = [(a.step, a.site, a.model) for a in self.coordinator.custody.absences]
 
     @property
     def privacy(self) -> list[tuple[str, int, float, float]]:

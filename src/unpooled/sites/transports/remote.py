@@ -6,19 +6,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 from typing import Any
 
 from unpooled.errors import BadRecord, BadSetting, not_negative, positive
 from unpooled.sites.envelope import Envelope, unpack
 from unpooled.sites.journal import Journal
 from unpooled.sites.payload import Stacked, decode, encode, size
-from unpooled.sites.questions import Answer, Failure, Question
+from unpooled.sites.questions import ABSENT, Answer, Failure, Question
 from unpooled.sites.schema import Schema
 from unpooled.sites.traffic import Traffic
 from unpooled.sites.transports.link import Link
-
-ABSENT = "Absent"
-"""The code of the `Failure` that stands for a site that did not answer in time."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +24,9 @@ class Patience:
     """How long a coordinator waits, in seconds.
 
     A question without an answer is sent again after `resend`. Without `at_least` the coordinator waits for every site,
-    however long. With it, once `deadline` has passed and so many of the asked sites have answered, the others count as
-    absent for this question.
+    however long. With it, once `deadline` has passed, the run goes on if at most that many sites are missing that
+    `at_least` of all are left; who was missing is not waited for again before it is heard of. While a run is set up all
+    sites are needed.
     """
 
     resend: float = 20.0
@@ -93,6 +92,8 @@ class Remote:
         self.traffic = Traffic(self.names)
         self.schema: Schema | None = None
         self.wire = {"sent": 0, "received": 0}
+        self._silent: dict[str, float] = {}
+        self._strict = True
         self._index = {name: i for i, name in enumerate(self.names)}
         self._numbers = dict.fromkeys(self.names, 0)
         self._watch, self._heard = watch, heard
@@ -119,7 +120,11 @@ class Remote:
         return answers
 
     def begun(self) -> None:
-        """All sites are ready: what they answered until now is needed again whenever the run is taken up."""
+        """All sites are ready: what they answered until now is needed again whenever the run is taken up.
+
+        From here on sites may be missing.
+        """
+        self._strict = False
         if self.journal is not None:
             self.journal.pin()
 
@@ -167,16 +172,17 @@ class Remote:
         began = told = time.monotonic()
         sent = dict.fromkeys(missing, began)
         while missing:
-            for name, body in self._arrived(asked, 1.0 if self._watch else self.patience.resend):
-                if name in missing:
+            for name, body in self._arrived(asked, self._interval(deadline)):
+                if name in missing and self._readable(asked[name], questions[name], body):
                     missing.remove(name)
                     bodies[name] = body
-                    self._keep(asked[name], questions[name], body)
+                    self._silent.pop(name, None)
             now = time.monotonic()
-            if missing and self._enough(len(asked) - len(missing), len(asked), now - began, deadline):
+            if missing and self._enough(missing, now - began, deadline):
                 for name in missing:
-                    bodies[name] = _absence(name, now - began)
-                    self._keep(asked[name], questions[name], bodies[name])
+                    bodies[name] = encode(Failure(code=ABSENT, reason=f"it did not answer in {now - began:.0f} s."))
+                    self._silent.setdefault(name, began)
+                    self._keep(asked[name], bodies[name])
                 return
             for name in missing:
                 if now - sent[name] >= self.patience.resend:
@@ -187,15 +193,26 @@ class Remote:
                 self._watch(Waiting(first.kind, first.round, tuple(missing), now - began))
                 told = now
 
-    def _enough(self, answered: int, asked: int, seconds: float, deadline: float | None) -> bool:
-        limit = self.patience.deadline if deadline is None else deadline
-        needed = asked if self.patience.at_least is None else min(self.patience.at_least, asked)
-        return limit is not None and seconds >= limit and answered >= needed
+    def _interval(self, deadline: float | None) -> float:
+        """Seconds to wait for one answer before looking at the clock again."""
+        limits = (self.patience.resend, self.patience.deadline, deadline, 1.0 if self._watch else None)
+        return max(0.01, min(limit for limit in limits if limit is not None))
+
+    def _enough(self, missing: list[str], seconds: float, deadline: float | None) -> bool:
+        """Whether to go on without these sites."""
+        at_least, limit = self.patience.at_least, self.patience.deadline if deadline is None else deadline
+        if at_least is None or self._strict or limit is None or len(self.names) - len(missing) < at_least:
+            return False
+        return seconds >= limit or all(self._still_silent(name) for name in missing)
+
+    def _still_silent(self, name: str) -> bool:
+        """Whether a site that missed a question has not been heard of since."""
+        since = self._silent.get(name)
+        return since is not None and self.link.seen().get(name, inf) > time.monotonic() - since
 
     def _arrived(self, asked: Mapping[str, Envelope], timeout: float) -> Iterator[tuple[str, bytes]]:
         """Answers to these questions, one or none; whatever else arrives was answered before and is dropped."""
-        limit = self.patience.deadline
-        arrival = self.link.receive(timeout if limit is None else min(timeout, limit))
+        arrival = self.link.receive(timeout)
         if arrival is None:
             return
         site, data = arrival
@@ -213,14 +230,23 @@ class Remote:
         self.link.send(envelope.site, data)
         self.wire["sent"] += len(data)
 
-    def _keep(self, envelope: Envelope, question: Question, body: bytes) -> None:
+    def _readable(self, envelope: Envelope, question: Question, body: bytes) -> bool:
+        """Keep an answer, if it is one. Where sites may be missing, one that cannot be read is none."""
+        try:
+            answer = _read(envelope.site, question, body)
+        except BadRecord:
+            if self.patience.at_least is None or self._strict:
+                raise
+            return False
+        self._keep(envelope, body)
+        if self._heard is not None:
+            where = (envelope.site, envelope.number, envelope.kind, envelope.round)
+            self._heard(Received(*where, type(answer).__name__, size(answer), sha256(body).hexdigest()))
+        return True
+
+    def _keep(self, envelope: Envelope, body: bytes) -> None:
         if self.journal is not None:
             self.journal.keep(envelope.site, envelope.number, envelope.body, body)
-        if self._heard is not None:
-            answer = _read(envelope.site, question, body)
-            digest = sha256(body).hexdigest()
-            where = (envelope.site, envelope.number, envelope.kind, envelope.round)
-            self._heard(Received(*where, type(answer).__name__, size(answer), digest))
 
 
 def _read(name: str, question: Question, body: bytes) -> Answer:
@@ -230,11 +256,6 @@ def _read(name: str, question: Question, body: bytes) -> Answer:
         raise BadRecord(f"Site '{name}' sent what is no answer to '{question.kind}': {error}") from error
     assert isinstance(answer, Answer)
     return answer
-
-
-def _absence(name: str, seconds: float) -> bytes:
-    reason = f"it did not answer within {seconds:.0f} seconds."
-    return encode(Failure(code=ABSENT, reason=reason))
 
 
 def _is_absent(answer: Answer) -> bool:

@@ -27,12 +27,12 @@ class aggregate(Stateless):
         return Pull(layers=facts.model_only)
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
-        row = channel.combined(self.combine, facts.sizes if self.weighted else None, facts.model_only)
+        row = _pulled(channel, self.combine, self.weighted, facts)
         channel.push(row, layers=facts.model_only, anchor=True)
         return memory
 
     def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
-        return self.combine(rows, facts.sizes if self.weighted else None)
+        return _combined(rows, self.combine, self.weighted, facts)
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,12 @@ class server(Stateless):
         return Pull(layers=facts.model_only)
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
-        weights = facts.sizes if self.weighted else None
-        memory = self.moved(channel.combined(self.combine, weights, facts.model_only), memory, facts)
+        memory = self.moved(_pulled(channel, self.combine, self.weighted, facts), memory, facts)
         channel.push(memory["model"], layers=facts.model_only, anchor=True)
         return memory
 
     def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
-        combined = self.combine(rows, facts.sizes if self.weighted else None)
+        combined = _combined(rows, self.combine, self.weighted, facts)
         return np.asarray(self.moved(combined, memory, facts)["model"])
 
     def moved(self, combined: Array, memory: Memory, facts: Facts) -> Memory:
@@ -73,6 +72,21 @@ class server(Stateless):
         buffers = columns_of(facts.buffers, facts)
         model[buffers] = combined[buffers]
         return {"model": model, "moments": moments}
+
+
+def _pulled(channel: Channel, combine: Combine, weighted: bool, facts: Facts) -> Array:
+    """One model of those that the channel gives."""
+    if facts.counted is None:
+        return channel.combined(combine, facts.sizes if weighted else None, facts.model_only)
+    return _combined(channel.pull(layers=facts.model_only), combine, weighted, facts)
+
+
+def _combined(rows: Array, combine: Combine, weighted: bool, facts: Facts) -> Array:
+    """One model of the rows (m, width) that count; of all, where none does."""
+    counted = facts.counted
+    if counted is None or counted.all() or not counted.any():
+        return combine(rows, facts.sizes if weighted else None)
+    return combine(rows[counted], facts.sizes[counted] if weighted else None)
 
 
 def averaging(combine: Combine, weighted: bool, server_lr: float) -> Exchange:

@@ -38,7 +38,8 @@ class subset:
         assert now is not None
         names = tuple(facts.names[i] for i in now)
         batches = None if facts.batches is None else facts.batches[now]
-        return replace(facts, names=names, sizes=facts.sizes[now], batches=batches)
+        counted = None if facts.counted is None else facts.counted[now]
+        return replace(facts, names=names, sizes=facts.sizes[now], batches=batches, counted=counted)
 
     def init(self, facts: Facts) -> Memory:
         return self.exchange.init(self._facts(0, facts))

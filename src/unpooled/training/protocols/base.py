@@ -20,6 +20,8 @@ class Protocol(abc.ABC):
     simulation_only: ClassVar[bool] = False
     result_model: ClassVar[str] = "aggregate"
     """What counts as this protocol's result: `aggregate`, or `local_mean` where models are never combined."""
+    tolerates_absence: ClassVar[bool] = True
+    """Whether a run over real sites can go on while some of them are away."""
     corrected: ClassVar[bool] = False
     """Whether sites add a vector that comes with the model to their gradients."""
     plain_descent_only: ClassVar[bool] = False

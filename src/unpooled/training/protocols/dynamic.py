@@ -27,6 +27,7 @@ class DynamicAveraging(Protocol):
     weighted_by_samples: bool = False
     schedule: Schedule = "constant"
     summary: ClassVar[str] = "models are averaged only when they have drifted apart"
+    tolerates_absence: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.exchange()

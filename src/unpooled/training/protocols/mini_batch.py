@@ -54,6 +54,7 @@ class MiniBatch(Protocol):
 
     plain_descent_only: ClassVar[bool] = True
     summary: ClassVar[str] = "gradients are averaged after each step, and all sites take the same one"
+    tolerates_absence: ClassVar[bool] = False
 
     def check(self, recipe: Recipe) -> None:
         super().check(recipe)

@@ -19,6 +19,7 @@ class Pooled(Protocol):
     """One model trained on all rows; a step sees as many rows as all sites together see in one local step."""
 
     summary: ClassVar[str] = "all rows in one place: a comparison, not a method"
+    tolerates_absence: ClassVar[bool] = False
     simulation_only: ClassVar[bool] = True
 
     def exchange(self) -> Exchange:

@@ -29,6 +29,7 @@ class Scaffold(Protocol):
     corrected: ClassVar[bool] = True
     plain_descent_only: ClassVar[bool] = True
     summary: ClassVar[str] = "models are averaged now and then, and gradients corrected for how sites differ"
+    tolerates_absence: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         errors.positive(aggregate_period=self.aggregate_period)

@@ -11,11 +11,13 @@ import numpy as np
 from unpooled.combine import Array
 from unpooled.errors import BadSetting, SiteFailed
 from unpooled.sites.federation import Federation
-from unpooled.sites.questions import Answer, Failure, Question, raise_failures
+from unpooled.sites.questions import ABSENT, Answer, Failure, Question, raise_failures
 from unpooled.training.privacy.secure_sum import fixed_point, keys, shamir
 from unpooled.training.privacy.secure_sum.questions import SMALLEST, SumKeys, SumMasked, SumShares, SumUnmask
 
 SUM_KINDS = (SumKeys.kind, SumShares.kind, SumMasked.kind, SumUnmask.kind)
+
+DROPPED_OUT = (SiteFailed.__name__, ABSENT)
 
 
 def threshold_of(sites: int) -> int:
@@ -30,24 +32,27 @@ def secure_mean(
     *,
     weighted: bool = False,
     round: int | None = None,
+    session: str | None = None,
 ) -> Array:
     """The mean of the models of the sites named, (P,) float64, `weighted` by sizes or not; no single model is seen.
 
-    Sites that drop out on the way (answer `SiteFailed`, or not in time) are left out of the mean. Raises `BadSetting`
+    Sites that drop out on the way (answer `SiteFailed`, or not in time) are left out of the mean. `session` names this
+    sum among those of a run; without it the name is random. Raises `BadSetting`
     for fewer than three sites, `SiteFailed` where fewer than `threshold_of` them are left, and what a site refused.
     """
     names = tuple(sizes)
     if len(names) < SMALLEST:
         raise BadSetting(f"A secure sum needs {SMALLEST} sites or more, got {len(names)}: of two, each sees the other.")
-    return _Sum(federation, threshold_of(len(names)), len(names), round).mean(sizes, layers, weighted)
+    session = session or secrets.token_hex(16)
+    return _Sum(federation, threshold_of(len(names)), len(names), round, session).mean(sizes, layers, weighted)
 
 
 class _Sum:
     """One secure sum of `begun` sites, of whom `threshold` are needed."""
 
-    def __init__(self, federation: Federation, threshold: int, begun: int, round: int | None) -> None:
+    def __init__(self, federation: Federation, threshold: int, begun: int, round: int | None, session: str) -> None:
         self.federation, self.threshold, self.begun, self.round = federation, threshold, begun, round
-        self.session = secrets.token_hex(16)
+        self.session = session
 
     def mean(self, sizes: Mapping[str, int], layers: tuple[str, ...] | None, weighted: bool) -> Array:
         public = self._ask({name: SumKeys(session=self.session) for name in sizes}, "gave keys")
@@ -94,7 +99,7 @@ class _Sum:
         """The answers of those who did not drop out; enough of them, or `SiteFailed`."""
         answers = self.federation.ask(questions, round=self.round)
         refused: dict[str, Answer] = {
-            n: a for n, a in answers.items() if isinstance(a, Failure) and a.code != SiteFailed.__name__
+            n: a for n, a in answers.items() if isinstance(a, Failure) and a.code not in DROPPED_OUT
         }
         raise_failures(refused)
         left = {name: answer for name, answer in answers.items() if not isinstance(answer, Failure)}
