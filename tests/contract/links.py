@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ class Direct:
         self.names, self._make, self.silent = tuple(make), make, silent
         self.sites: dict[tuple[str, str], Site] = {}
         self.sent: list[Envelope] = []
+        self._heard: dict[str, float] = {}
         self._answers: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
 
     def send(self, site: str, data: bytes) -> None:
@@ -36,6 +38,7 @@ class Direct:
         question = decode(envelope.body)
         assert isinstance(question, Question)
         answer = self.sites[key].answer(question, round=envelope.round)
+        self._heard[site] = time.monotonic()
         self._answers.put((site, envelope.answered(encode(answer)).pack()))
 
     def receive(self, timeout: float) -> tuple[str, bytes] | None:
@@ -45,7 +48,8 @@ class Direct:
             return None
 
     def seen(self) -> Mapping[str, float]:
-        return {}
+        now = time.monotonic()
+        return {site: now - heard for site, heard in self._heard.items()}
 
     def close(self) -> None:
         pass
