@@ -14,7 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c const
 $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/bin/python .venv/.installed .venv/.installed-dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check fix bench examples docs axe clean
+.PHONY: help demo test slow check flower fix bench examples docs axe clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,10 @@ check: .venv/.installed-dev  ## formatting, lint, types, import contracts, then 
 	$(BIN)/lint-imports
 	$(PYTEST)
 
+# Flower's needs clash with constraints.txt, so unpooled is installed into the rival's environment too.
+flower: benchmarks/.venv-flower/.installed  ## the tests of federations over Flower, real processes included
+	OMP_NUM_THREADS=1 benchmarks/.venv-flower/bin/python -m pytest -m '' --timeout 900 tests/flower src/unpooled/sites/transports/flower
+
 fix: .venv/.installed-dev  ## format the code and apply lint's safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -52,7 +56,7 @@ bench: .venv/.installed-dev $(RIVALS:%=benchmarks/.venv-%/.installed)  ## the sc
 	exit $$status
 
 # The rivals' needs clash with ours and with each other's; where one cannot be installed, the scripts say so and go on.
-benchmarks/.venv-%/.installed: benchmarks/requirements-%.txt | .venv/.installed
+benchmarks/.venv-%/.installed: benchmarks/requirements-%.txt $(wildcard benchmarks/constraints-%.txt) | .venv/.installed
 	@echo "Installing $* into benchmarks/.venv-$*"
 	@$(BIN)/python -m venv --clear --without-pip benchmarks/.venv-$* && \
 	$(BIN)/python -m pip --disable-pip-version-check --python benchmarks/.venv-$*/bin/python install --quiet -r $< && \

@@ -43,6 +43,8 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled compare",
         "unpooled data describe",
         "unpooled demo",
+        "unpooled flower export",
+        "unpooled flower guard",
         "unpooled ledger verify",
         "unpooled plan",
         "unpooled radon plan",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from unpooled import __version__
-from unpooled.cli import audit, compare, data, demo, ledger, plan, radon, report, resume, runs, stream, train
+from unpooled.cli import audit, compare, data, demo, flower, ledger, plan, radon, report, resume, runs, stream, train
 
 app = typer.Typer(
     name="unpooled",
@@ -29,6 +29,7 @@ app.command("resume")(resume.resume)
 app.command("runs")(runs.runs)
 app.add_typer(data.app, name="data")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(flower.app, name="flower")
 app.add_typer(radon.app, name="radon")
 
 

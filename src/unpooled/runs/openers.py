@@ -75,7 +75,12 @@ class There:
             watch=self.watch,
             heard=None if heard is None else lambda received: heard(run, received),
         )
-        return open_remote(config.data, seed, remote)
+        try:
+            return open_remote(config.data, seed, remote)
+        except BaseException:
+            if journal is not None:
+                journal.close()
+            raise
 
 
 def journal_path(folder: Path, name: str) -> Path:

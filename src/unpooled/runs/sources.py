@@ -38,6 +38,11 @@ class Source:
     test: Samples | None
     schema: Schema
 
+    def close(self) -> None:
+        """Let go of the journal of real sites."""
+        if isinstance(self.federation, Remote) and self.federation.journal is not None:
+            self.federation.journal.close()
+
     @property
     def here(self) -> InProcess:
         """The sites of this process. Raises `BadSetting` for real ones, whose rows cannot be shared out anew."""

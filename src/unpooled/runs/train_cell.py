@@ -76,6 +76,9 @@ def run_cell(
             _write_outcome(work, "finished", None)
         except FAILURES as error:
             _write_outcome(work, "failed", str(error))
+        finally:
+            if work.source is not None:
+                work.source.close()
     for path in (saved, journal_path(folder, cell.name)):
         path.unlink(missing_ok=True)
 
