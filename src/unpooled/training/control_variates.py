@@ -15,6 +15,7 @@ vector (in the paper two) and receives two, and nothing leaves it that the paper
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,10 @@ class control_variates:
 
     def init(self, facts: Facts) -> Memory:
         assert facts.start is not None
-        return {"model": np.array(facts.start), "control": np.zeros(_width(facts)), "controls": {}, "since": 0}
+        width = _width(facts)
+        # Of all sites a matrix; where some are drawn, only of those that took part.
+        controls: Any = np.zeros((facts.sites, width)) if self.fraction == 1.0 else {}
+        return {"model": np.array(facts.start), "control": np.zeros(width), "controls": controls, "since": 0}
 
     def pulls(self, round: int, facts: Facts) -> Pull | None:
         due = round % self.period == self.period - 1 or round == facts.steps - 1
@@ -54,38 +58,45 @@ class control_variates:
 
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
         t = channel.round
-        now, width = _numbers(self.active(t, facts), facts), _width(facts)
-        rows = channel.pull(self.active(t, facts), facts.model_only)
+        now, width = self.active(t, facts), _width(facts)
+        rows = channel.pull(now, facts.model_only)
         assert facts.rate is not None
         pace = sum(facts.rate(s) for s in range(memory["since"], t + 1))
-        control, controls = memory["control"], dict(memory["controls"])
-        change = np.zeros(width)
-        for i, row in zip(now, rows, strict=True):
-            old = controls.get(i, 0.0)
-            controls[i] = old - control + (memory["model"][:width].astype(np.float64) - row[:width]) / pace
-            change += controls[i] - old
+        control = memory["control"]
+        new = memory["model"][:width].astype(np.float64) - rows[:, :width]  # a big matrix, which becomes c_i+ in place
+        new /= pace
+        new -= control
+        change = new.sum(axis=0)
+        new += _of(memory["controls"], now, width)
         memory = {
             "model": self._model(rows, memory),
             "control": control + change / facts.sites,
-            "controls": controls,
+            "controls": new if now is None else {**memory["controls"], **dict(zip(now.tolist(), new, strict=True))},
             "since": t + 1,
         }
         following = self.active(min(t + 1, facts.steps - 1), facts)
-        channel.push(self._told(memory, _numbers(following, facts), rows.dtype), following, anchor=True)
+        channel.push(self._told(memory, following, facts, rows.dtype), following, anchor=True)
         return memory
 
-    def _told(self, memory: Memory, sites: list[int], dtype: np.dtype[np.floating]) -> Array:
+    def _told(self, memory: Memory, sites: Sites, facts: Facts, dtype: np.dtype[np.floating]) -> Array:
         """What each site continues from: the model, and c - c_i."""
-        corrections = [memory["control"] - memory["controls"].get(i, 0.0) for i in sites]
-        models = np.broadcast_to(memory["model"], (len(sites), len(memory["model"])))
-        return np.concatenate([models, np.array(corrections)], axis=1).astype(dtype)
+        width, model = _width(facts), memory["model"]
+        told = np.empty((facts.sites if sites is None else len(sites), len(model) + width), dtype=dtype)
+        told[:, : len(model)] = model
+        controls = _of(memory["controls"], sites, width)
+        np.subtract(memory["control"], controls, out=told[:, len(model) :], casting="same_kind")
+        return told
+
+
+def _of(controls: Array | dict[int, Array], sites: Sites, width: int) -> Array:
+    """The controls of those sites, (k, width): 0 for a site that never took part."""
+    if not isinstance(controls, dict):
+        return controls
+    assert sites is not None
+    return np.array([controls.get(i, np.zeros(width)) for i in sites.tolist()])
 
 
 def _width(facts: Facts) -> int:
     """Number of parameters, which come before buffers in a row."""
     part = facts.layers["correction"]
     return int(part.stop - part.start)
-
-
-def _numbers(sites: Sites, facts: Facts) -> list[int]:
-    return list(range(facts.sites)) if sites is None else [int(i) for i in sites]

@@ -133,16 +133,15 @@ class StackedModels:
         if whole and self.stepped is not None:
             return self.stepped
         self.settle()
-        parts = [self.stack]
-        if self.layout.buffers:
-            parts.append(self.buffers)
-        if any(name != CORRECTION for name in self.layout.state):
-            parts.append(self.optimizer.read())
-        if self.corrections is not None:
-            parts.append(self.corrections)
-        rows = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))[self.index(seats)]
-        if layers is not None:
-            rows = torch.cat([rows[:, self._columns[name]] for name in layers], dim=1)
+        index = self.index(seats)
+        rows = self.model_rows(index)
+        if (tuple(self._columns) if layers is None else layers) != self.layout.model_layers:
+            beside = [self.optimizer.read()[index]] if any(name != CORRECTION for name in self.layout.state) else []
+            if self.corrections is not None:
+                beside.append(self.corrections[index])
+            rows = torch.cat([rows, *beside], dim=1)
+            if layers is not None:
+                rows = torch.cat([rows[:, self._columns[name]] for name in layers], dim=1)
         out = numpy_rows(rows)
         out.flags.writeable = False
         return out
