@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -29,8 +28,10 @@ from unpooled.sites.site import Site
 UNABLE = "unable"
 """The kind of an envelope that answers nothing: the site cannot write down what it does, and did not do it. A
 coordinator goes on waiting, and asks again."""
-LINE, SENT = "ledger line", "sent"
-"""Names of facts on the desk: the newest line that the ledger must hold, and the bytes of a day."""
+LINES, SENT = "ledger lines", "sent"
+"""Names of facts on the desk: the newest lines that the ledger must hold, and the bytes of a day."""
+LINES_A_SYNC = 16
+"""Lines of the ledger that are brought to its disk together; until then, the desk's disk has them."""
 log = logging.getLogger(__name__)
 
 
@@ -47,8 +48,10 @@ class Agent:
         self._at_hand, self._lock, self._refusals = at_hand, Lock(), Refusals()
         day, sent = desk.fact(SENT) or ("", 0)
         self._usage = Usage(day=day, bytes=sent, today=site.usage.today)
-        self._line: Mapping[str, Any] | None = desk.fact(LINE)
-        self._write_ledger()
+        self._lines: list[dict[str, Any]] = desk.fact(LINES) or []
+        self._written = len(self._lines)
+        if site.ledger is not None:
+            site.ledger.settle(self._lines)
 
     def handle(self, data: bytes) -> bytes:
         """The packed answer to a packed question. Whatever `data` holds, this returns; nothing is raised."""
@@ -142,6 +145,8 @@ class Agent:
             return self._refuse(envelope, self._told(answer), question.kind)
         line = self._next_line(envelope, question.kind, answer, body, privacy_spent=run.site.spent)
         usage = run.site.usage
+        lines = self._lines if len(self._lines) < LINES_A_SYNC else []
+        lines = lines if line is None else [*lines, line]
         work = Work(
             run=envelope.run,
             number=envelope.number,
@@ -151,7 +156,7 @@ class Agent:
             parts=parts,
             visits=usage.visits,
             spent=run.site.spent,
-            facts={SENT: [usage.day, usage.bytes], **({} if line is None else {LINE: line})},
+            facts={SENT: [usage.day, usage.bytes], LINES: lines},
         )
         try:
             self.desk.write(work, run.secret)
@@ -162,7 +167,8 @@ class Agent:
             return self._refuse(envelope, failure_from(error), question.kind)
         run.saved.update(parts)
         self._usage.day, self._usage.bytes = usage.day, usage.bytes
-        self._line = line
+        self._written += len(lines) - len(self._lines) - (line is not None)
+        self._lines = lines
         self._write_ledger()
         return envelope.answered(body)
 
@@ -205,10 +211,11 @@ class Agent:
         return self.site.ledger.line(kind, answer, body, round=envelope.round, **asked, **more)
 
     def _write_ledger(self) -> None:
-        """Before anything leaves, the ledger has its line; after a kill between desk and ledger it gets it now."""
-        if self._line is not None and self.site.ledger is not None:
-            self.site.ledger.settle(self._line)
-        self._line = None
+        """Before anything leaves, the ledger has its line, and the desk has those that a power cut may take from it."""
+        if self.site.ledger is not None:
+            for line in self._lines[self._written :]:
+                self.site.ledger.append(line, sync=len(self._lines) >= LINES_A_SYNC)
+                self._written += 1
 
 
 class _Run:

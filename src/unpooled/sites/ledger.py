@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from errno import ENOSPC
 from hashlib import sha256
@@ -43,15 +43,13 @@ class Ledger:
     ) -> None:
         self.path, self.run, self.asker, self.clock = Path(path), run, asker, clock
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        cut = self._drop_torn_tail()
+        self._cut = self._drop_torn_tail()
         self.head = GENESIS
         for entry in read(self.path):
             self.head = str(entry["hash"])
-        if cut:
-            self.append(self._next({"kind": "recovered", "bytes": len(cut), "sha256": sha256(cut).hexdigest()}))
 
     def _drop_torn_tail(self) -> bytes:
-        """A process that was killed while writing leaves half a line: cut it off, and say so in the next line."""
+        """A process that was killed while writing leaves half a line: cut it off. The next line will say so."""
         if not self.path.exists():
             return b""
         data = self.path.read_bytes()
@@ -81,31 +79,48 @@ class Ledger:
             entry["refused"] = answer.reason
         return self._next({**entry, **more})
 
-    def append(self, line: Mapping[str, Any]) -> None:
-        """Bring a line to the disk, all of it: an `OSError` leaves the ledger as it was."""
+    def append(self, line: Mapping[str, Any], *, sync: bool = True) -> None:
+        """Bring a line to the disk, all of it: an `OSError` leaves the ledger as it was. Without `sync` a kill cannot
+        take it away any more, but a power cut can."""
         data = _written(line) + b"\n"
         with self.path.open("ab", buffering=0) as file:
             end = file.tell()
             try:
                 if file.write(data) != len(data):  # a disk that is full takes a part
                     raise OSError(ENOSPC, os.strerror(ENOSPC))
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
             except OSError:
                 file.truncate(end)
                 raise
         self.head = str(line["hash"])
 
-    def settle(self, line: Mapping[str, Any]) -> None:
-        """Append a line that may have been appended before. Raises `BadRecord` where it fits neither way."""
-        if self.head == line["previous"]:
+    def settle(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Append those of these lines that are not there: they may have been appended before, or half so.
+
+        Raises `BadRecord` where one of them fits neither way.
+        """
+        if not lines:
+            return
+        there = {str(entry["hash"]) for entry in read(self.path)}
+        for line in lines:
+            if line["hash"] in there:
+                continue
+            if self.head != line["previous"]:
+                raise BadRecord(
+                    f"Ledger {self.path} lacks the line of question {line.get('number')} of run '{line['run']}', which "
+                    "was written: newer lines were cut off, or another ledger was put there."
+                )
+            if (_written(line) + b"\n").startswith(self._cut):
+                self._cut = b""
             self.append(line)
-        elif self.head != line["hash"] and all(entry["hash"] != line["hash"] for entry in read(self.path)):
-            raise BadRecord(
-                f"Ledger {self.path} lacks the line of question {line.get('number')} of run '{line['run']}', which was "
-                "written: newer lines were cut off, or another ledger was put there."
-            )
+        with self.path.open("ab") as file:
+            os.fsync(file.fileno())
 
     def _next(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        if self._cut:
+            cut, self._cut = self._cut, b""
+            self.append(self._next({"kind": "recovered", "bytes": len(cut), "sha256": sha256(cut).hexdigest()}))
         line = {"time": self.clock(), "run": self.run, "asker": self.asker, **entry, "previous": self.head}
         line["hash"] = _hash(line)
         return line

@@ -10,6 +10,9 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+flush = getattr(os, "fdatasync", os.fsync)
+"""Brings a file's data to the disk, and of its other facts only what reading it takes; not every system has it."""
+
 
 class Slots:
     """Numbered files in `folder`. Which of them are in use, the caller knows. Raises `OSError`."""
@@ -26,11 +29,12 @@ class Slots:
         path = self.folder / str(slot)
         place = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.ftruncate(place, len(data))
+            if os.fstat(place).st_size > len(data):
+                os.ftruncate(place, len(data))
             done = 0
             while done < len(data):  # a full disk takes a part, and refuses the rest
                 done += os.pwrite(place, memoryview(data)[done:], done)
-            os.fsync(place)
+            flush(place)
         finally:
             os.close(place)
         if slot not in self._made:
