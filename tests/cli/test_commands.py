@@ -47,6 +47,7 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled flower guard",
         "unpooled ledger verify",
         "unpooled plan",
+        "unpooled policy",
         "unpooled radon plan",
         "unpooled report",
         "unpooled resume",

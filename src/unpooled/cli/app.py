@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from unpooled import __version__
-from unpooled.cli import audit, compare, data, demo, flower, ledger, plan, radon, report, resume, runs, stream, train
+from unpooled.cli import (
+    audit,
+    compare,
+    data,
+    demo,
+    flower,
+    ledger,
+    plan,
+    policy,
+    radon,
+    report,
+    resume,
+    runs,
+    stream,
+    train,
+)
 
 app = typer.Typer(
     name="unpooled",
@@ -27,6 +42,7 @@ app.command("audit")(audit.audit)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("runs")(runs.runs)
+app.command("policy")(policy.policy)
 app.add_typer(data.app, name="data")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(flower.app, name="flower")

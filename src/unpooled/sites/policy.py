@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from unpooled.errors import above_zero, not_negative, positive
 from unpooled.sites.questions import Question
 
 RAW_DATA_KINDS = frozenset({"rows"})
@@ -27,6 +28,12 @@ class Limits:
     visits: Mapping[str, int] = field(default_factory=dict)
     bytes_a_day: int | None = None
     epsilon: float | None = None
+
+    def __post_init__(self) -> None:
+        whole = {"parameters": self.parameters, "bytes_a_day": self.bytes_a_day, **self.visits}
+        positive(**{name: value for name, value in whole.items() if value is not None})
+        if self.epsilon is not None:
+            above_zero(epsilon=self.epsilon)
 
     @property
     def counted(self) -> bool:
@@ -83,6 +90,11 @@ class Policy:
     question_bytes: int | None = None
     tell_cells: bool = True
 
+    def __post_init__(self) -> None:
+        not_negative(min_samples=self.min_samples)
+        if self.question_bytes is not None:
+            positive(question_bytes=self.question_bytes)
+
     def refusal(self, question: type[Question], samples: int | None) -> str | None:
         """Why the question is refused, in one sentence, or None when it may be answered."""
         kind = question.kind
@@ -102,7 +114,7 @@ class Policy:
         if most is not None and parameters > most:
             return f"the model has {parameters} parameters, and the policy allows at most {most}."
         if self.limits.epsilon is not None and not noisy:
-            return "the policy has a privacy budget, and this training adds no noise: set [privacy]."
+            return "its policy has a privacy budget, and this training adds no noise: set [privacy]."
         return None
 
     def often_refusal(self, kind: str, usage: Usage) -> str | None:

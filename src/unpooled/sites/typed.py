@@ -33,7 +33,7 @@ def check_fields(kind: type, values: dict[str, Any]) -> None:
 def fits(value: Any, hint: Any) -> bool:
     """Whether `value`, as it came off the wire, is of type `hint`: scalars, strings, arrays, and tuples of these."""
     if hint is Any:
-        return value is None or isinstance(value, (bool, tuple)) or fits(value, str) or fits(value, float)
+        return value is None or isinstance(value, (bool, tuple, np.ndarray)) or fits(value, str) or fits(value, float)
     origin = get_origin(hint)
     if origin in (Union, UnionType):
         return any(fits(value, one) for one in get_args(hint))

@@ -43,6 +43,11 @@ class Blueprint:
     secure_sum: bool = False
 
     @property
+    def model_class(self) -> str:
+        """The kind of the model."""
+        return str(self.model.get("kind"))
+
+    @property
     def parameters(self) -> int:
         """How many parameters the model would have; nothing of that size is made."""
         with torch.device("meta"):

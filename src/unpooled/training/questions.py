@@ -9,17 +9,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unpooled.combine import Array
-from unpooled.errors import BadData, BadSetting, SiteFailed
+from unpooled.errors import BadData, BadSetting, Refused, SiteFailed
 from unpooled.sites.payload import Stacked
+from unpooled.sites.policy import NO_LIMITS
 from unpooled.sites.questions import Answer, Question, handles
 from unpooled.sites.site import Site
-from unpooled.training.blueprint import build
+from unpooled.training.blueprint import Blueprint, build
 from unpooled.training.evaluation import Evaluated
 from unpooled.training.executors import Choice, Executor
 from unpooled.training.executors.base import Seats
 from unpooled.training.privacy.executor import PrivateExecutor
 from unpooled.training.recipe import Recipe
-from unpooled.training.task import Task, task_of
+from unpooled.training.task import ModuleTask, Task, task_of
 
 AT_SITES = "reference"
 """The executor of a task that a site builds by itself: one model, one optimizer, a plain loop."""
@@ -170,6 +171,8 @@ def _begin_all(sites: Sequence[Site], questions: Mapping[str, Begin]) -> dict[st
     task: Task | None = sites[0].state.get("task")
     asked = questions[sites[0].name].task
     alike = all(s.state.get("task") is task for s in sites) and all(q.task == asked for q in questions.values())
+    if any(site.policy.limits is not NO_LIMITS for site in sites):
+        return None  # each site looks at the model by itself
     if task is None or not alike or task.describe() != asked:
         return None
     try:
@@ -185,13 +188,23 @@ def begin(site: Site, question: Begin) -> Begun:
     """Make the site's own executor, for the task installed here or, where none is, for one built from its words."""
     task: Task | None = site.state.get("task")
     if task is None:
-        task = site.state["task"] = task_of(build(question.task, AT_SITES))
+        plan = build(question.task, AT_SITES, admit=lambda blueprint: _admit(site, blueprint))
+        task = site.state["task"] = task_of(plan)
     elif task.describe() != question.task:
         raise BadSetting(
             f"the recipe installed here is {task.describe()}, but {question.task} was asked for: install that one."
         )
+    elif isinstance(task, ModuleTask):
+        _admit(site, task.recipe)
     task.check([site])
     return _begun(site, task.choose([site]), 0)
+
+
+def _admit(site: Site, plan: Blueprint | Recipe) -> None:
+    """Raise `Refused` where the site's policy does not allow the model, before it is built."""
+    refusal = site.policy.model_refusal(plan.model_class, plan.parameters, noisy=plan.privacy is not None)
+    if refusal is not None:
+        raise Refused(refusal)
 
 
 def _begun(site: Site, choice: Choice, seat: int) -> Begun:

@@ -94,6 +94,16 @@ class Recipe:
         extras = ("momentum", "weight_decay", "maximize")
         return type(optimizer) is torch.optim.SGD and not any(optimizer.param_groups[0][name] for name in extras)
 
+    @property
+    def model_class(self) -> str:
+        """The kind of the model where it has a name, or else the name of its class."""
+        return type(self.module).__name__ if self.blueprint is None else self.blueprint.model_class
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers of the model are trained."""
+        return sum(p.numel() for p in self.module.parameters())
+
     def describe(self) -> str:
         """The recipe in words, one JSON object: what a site is told, and what it can check.
 
