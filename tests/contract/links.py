@@ -14,7 +14,10 @@ from unpooled.sites.site import Samples, Site
 
 
 class Direct:
-    """A link to sites of this process, made anew for each run; `silent(envelope)` says what does not reach a site."""
+    """A link to sites of this process, made anew for each run; `silent(envelope)` says what does not reach a site.
+
+    As real ones, sites answer each number of a run once, and repeat themselves when asked again.
+    """
 
     def __init__(
         self,
@@ -24,22 +27,21 @@ class Direct:
         self.names, self._make, self.silent = tuple(make), make, silent
         self.sites: dict[tuple[str, str], Site] = {}
         self.sent: list[Envelope] = []
+        self._answered: dict[tuple[str, str, int], bytes] = {}
         self._heard: dict[str, float] = {}
         self._answers: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
 
     def send(self, site: str, data: bytes) -> None:
         envelope = unpack(data)
         self.sent.append(envelope)
-        if self.silent(envelope):
-            return
-        key = (site, envelope.run)
-        if key not in self.sites:
-            self.sites[key] = self._make[site]()
-        question = decode(envelope.body)
-        assert isinstance(question, Question)
-        answer = self.sites[key].answer(question, round=envelope.round)
-        self._heard[site] = time.monotonic()
-        self._answers.put((site, envelope.answered(encode(answer)).pack()))
+        if not self.silent(envelope):
+            answer = self._answer(envelope)
+            self._heard[site] = time.monotonic()
+            self._answers.put((site, answer))
+
+    def lose(self) -> None:
+        """What is on its way to the coordinator is lost."""
+        self._answers = queue.SimpleQueue()
 
     def receive(self, timeout: float) -> tuple[str, bytes] | None:
         try:
@@ -53,6 +55,20 @@ class Direct:
 
     def close(self) -> None:
         pass
+
+    def _answer(self, envelope: Envelope) -> bytes:
+        key = (envelope.run, envelope.site, envelope.number)
+        if key not in self._answered:
+            newest = max((n for *of, n in self._answered if of == [envelope.run, envelope.site]), default=-1)
+            assert envelope.number > newest, "a site was asked what it could not know any more"
+            place = (envelope.site, envelope.run)
+            if place not in self.sites:
+                self.sites[place] = self._make[envelope.site]()
+            question = decode(envelope.body)
+            assert isinstance(question, Question)
+            answer = self.sites[place].answer(question, round=envelope.round)
+            self._answered[key] = envelope.answered(encode(answer)).pack()
+        return self._answered[key]
 
 
 def direct(sites: Iterable[Site], **settings: Any) -> Direct:

@@ -12,7 +12,6 @@ from typing import Any
 from unpooled.runs.config import Config
 from unpooled.runs.files import read_json
 from unpooled.runs.identity import slug
-from unpooled.runs.openers import Opener
 from unpooled.runs.resolve import model_of, privacy_of, protocols_of, settings_of
 from unpooled.runs.sources import Source, for_validation
 from unpooled.sites.transports.in_process import InProcess
@@ -115,11 +114,8 @@ def recipe_of(config: Config, source: Source, seed: int, lr: float) -> Recipe:
     return plan.recipe(settings.executor)
 
 
-def prepare_cell(
-    config: Config, cell: Cell, folder: Path, opener: Opener, executor: str | None = None
-) -> tuple[Training, Source]:
+def prepare_cell(config: Config, cell: Cell, folder: Path, source: Source, executor: str | None = None) -> Training:
     """Everything set up, nothing trained. `executor` overrides `auto` when a run is resumed."""
-    source = opener.open(config, cell.seed, folder, cell.name)
     if cell.trial is not None:
         assert config.tune is not None
         source = for_validation(source, config.tune.validation_fraction, cell.seed)
@@ -130,7 +126,7 @@ def prepare_cell(
     if isinstance(federation, InProcess):
         federation = federation_of(federation)
         federation.traffic.restore(source.federation.traffic.state())
-    training = Training(
+    return Training(
         federation,
         made,
         cell.protocol,
@@ -138,7 +134,6 @@ def prepare_cell(
         test=source.test,
         evaluate_every=config.training.evaluate_every if cell.trial is None else cell.steps,
     )
-    return training, source
 
 
 def outcomes(folder: Path, config: Config) -> list[dict[str, Any]]:

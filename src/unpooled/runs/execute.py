@@ -40,6 +40,8 @@ def execute(
     """
     config = resolve(config)
     begun = (out / "result.json").exists()
+    if begun:
+        _same_place(out, opener)
     grows = begun and _grows(out, config)
     facts = None if begun and not grows else data_facts(config, opener)
     writable(out)
@@ -76,6 +78,17 @@ def only(config: Config, *, protocol: str | None = None, seed: int | None = None
         place = labels.index(protocol) if protocol in labels else kinds.index(protocol)
     chosen = config.seeds[0] if seed is None else seed
     return replace(config, protocols=(config.protocols[place],), seeds=(chosen,))
+
+
+def _same_place(out: Path, opener: Opener) -> None:
+    """A run goes on where it began: over real sites, or as a simulation."""
+    simulated = read_json(out / "result.json").get("simulated", True)
+    if simulated and not opener.simulated:
+        raise BadRecord(f"{out} holds a simulation: choose another folder with --out for the real sites.")
+    if opener.simulated and not simulated:
+        raise BadRecord(
+            f"{out} holds a run over real sites: continue it with `unpooled coordinator run CONFIG --out {out}`."
+        )
 
 
 def _grows(out: Path, config: Config) -> bool:

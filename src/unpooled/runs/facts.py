@@ -52,6 +52,7 @@ def data_facts(config: Config, opener: Opener = HERE) -> dict[str, Any]:
             "bytes": sum(p.numel() * p.element_size() for p in made.module.parameters()),
         },
         "warnings": list(source.schema.warnings),
+        "simulated": opener.simulated,
     }
 
 

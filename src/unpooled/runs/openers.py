@@ -78,8 +78,7 @@ class There:
         try:
             return open_remote(config.data, seed, remote)
         except BaseException:
-            if journal is not None:
-                journal.close()
+            remote.close()
             raise
 
 

@@ -21,20 +21,21 @@ from unpooled.runs.identity import identity
 from unpooled.runs.resolve import privacy_of, protocols_of, settings_of
 from unpooled.sites.questions import KINDS
 from unpooled.sites.traffic import COLUMNS
-from unpooled.training.result import HISTORY, PRIVACY
+from unpooled.training.result import ABSENCES, HISTORY, PRIVACY
 
 TABLES = {
     "history": ["protocol", "seed", *HISTORY],
     "sites": ["protocol", "seed", "site", "samples", "test_samples", "model", "metric", "value"],
     "traffic": ["protocol", "seed", "site", "kind", *COLUMNS],
     "privacy": ["protocol", "seed", *PRIVACY],
+    "absences": ["protocol", "seed", *ABSENCES],
 }
 """The Parquet tables of a record and their columns.
 
 `bytes` and `messages` of `history` are the price of training so far: the questions begin, train and rows, both ways,
 over all sites, up to the look at the models that the row is about, so without the exchange that follows it. What
 preparing the data (statistics) and measuring (evaluate) cost is in `traffic`, by site and kind. `privacy` is empty
-unless sites added noise.
+unless sites added noise, `absences` unless real sites did not answer.
 """
 
 
@@ -42,6 +43,18 @@ def begin(folder: Path, config: Config, facts: dict[str, Any]) -> None:
     """Write what is known before any work: settings, environment, a result without cells. `facts` are of the data."""
     write_settings(folder, config)
     write_json(folder / "result.json", _beginning(folder, config, facts))
+
+
+def absences_told(rows: list[Any]) -> list[str]:
+    """In words, which sites did not answer, from rows of the table `absences`."""
+    times: dict[tuple[str, int, str, str], list[int]] = {}
+    for protocol, seed, step, site, model in rows:
+        times.setdefault((protocol, seed, site, model), []).append(step)
+    return [
+        f"{protocol}, seed {seed}: site '{site}' did not answer {len(steps)} times, first after local step "
+        f"{min(steps)}, last after {max(steps)} ({model})."
+        for (protocol, seed, site, model), steps in times.items()
+    ]
 
 
 def grow(folder: Path, config: Config, facts: dict[str, Any]) -> None:
@@ -76,6 +89,7 @@ def _beginning(folder: Path, config: Config, facts: dict[str, Any]) -> dict[str,
         "cells": [],
         "privacy": {"ledger": config.ledger, "heads": {}, "settings": settings_told(config)},
         "tuning": None,
+        "data_warnings": facts["warnings"],
         **facts,
     }
 
@@ -92,6 +106,7 @@ def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[s
         rows["history"] += [[*key, *r] for r in cell["history"]]
         rows["traffic"] += [[*key, *r] for r in cell["traffic"]]
         rows["privacy"] += [[*key, *r] for r in cell.get("privacy", [])]
+        rows["absences"] += [[*key, *r] for r in cell.get("absences", [])]
         for site, model, metric, value in cell["sites"]:
             samples, tests = sizes.get(site, (0, 0))
             rows["sites"].append([*key, site, samples, central or tests, model, metric, value])
@@ -102,6 +117,7 @@ def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[s
     failed = [c for c in done if c["status"] == "failed"]
     result["status"] = "failed" if failed and status == "finished" else status
     result["error"] = f"{failed[0]['protocol']}, seed {failed[0]['seed']}: {failed[0]['error']}" if failed else None
+    result["warnings"] = [*result["data_warnings"], *absences_told(rows["absences"])]
     result["seconds"] = round(seconds, 3)
     result["tuning"] = _tuning(folder, config, done)
     keys = ("protocol", "seed", "status", "seconds", "lr", "executor", "executor_reason", "error")

@@ -39,9 +39,9 @@ class Source:
     schema: Schema
 
     def close(self) -> None:
-        """Let go of the journal of real sites."""
-        if isinstance(self.federation, Remote) and self.federation.journal is not None:
-            self.federation.journal.close()
+        """Let go of files that stay open while real sites are asked."""
+        if isinstance(self.federation, Remote):
+            self.federation.close()
 
     @property
     def here(self) -> InProcess:

@@ -67,7 +67,8 @@ def run_cell(
     work = _Work(config, cell, folder, time.monotonic())
     with one_thread():
         try:
-            training, work.source = prepare_cell(config, cell, folder, opener, state["executor"] if state else None)
+            work.source = opener.open(config, cell.seed, folder, cell.name)
+            training = prepare_cell(config, cell, folder, work.source, state["executor"] if state else None)
             work.training = training
             if state is not None:
                 training.restore(state["training"])
@@ -124,7 +125,7 @@ def _write_outcome(work: _Work, status: str, error: str | None) -> None:
         _write_trial(work, error)
         return
     found: dict[str, Any] = {"executor": "", "executor_reason": ""}
-    found |= {"history": [], "sites": [], "traffic": [], "privacy": []}
+    found |= {"history": [], "sites": [], "traffic": [], "privacy": [], "absences": []}
     heads: dict[str, str] = {}
     if training is not None:
         result = training.result
@@ -142,6 +143,7 @@ def _write_outcome(work: _Work, status: str, error: str | None) -> None:
             "sites": result.sites().values.tolist(),
             "traffic": training.federation.traffic.frame().values.tolist(),
             "privacy": [list(row) for row in training.privacy],
+            "absences": [list(row) for row in training.absences],
         }
     write_json(
         outcome_path(work.folder, cell),

@@ -24,6 +24,9 @@ HISTORY = ("step", "model", "metric", "value", "bytes", "messages")
 PRIVACY = ("site", "sends", "epsilon", "delta")
 """Columns of a privacy account: models sent, and the (epsilon, delta)-differential privacy that this leaves."""
 
+ABSENCES = ("step", "site", "model")
+"""Columns of the absences from real runs: local steps done, who did not answer, and what became of its model."""
+
 
 class Result:
     """Grows while a run advances; `rows` (m, width), the models of `holders` with all their buffers, and

@@ -186,13 +186,18 @@ class Training:
         self.result.privacy = self.privacy
         self.result.holders, self.result.rows = self.observer.kept()
         self.result.traffic = self.federation.traffic
-        if self.coordinator.custody is not None:
-            self.result.absences = [(a.step, a.site, a.model) for a in self.coordinator.custody.absences]
+        self.result.absences = self.absences
 
     @property
     def privacy(self) -> list[tuple[str, int, float, float]]:
         """What each site has spent so far: its name, models sent, epsilon and delta."""
         return self.observer.privacy()
+
+    @property
+    def absences(self) -> list[tuple[int, str, str]]:
+        """Local steps done, a site that did not answer then, and what became of its model."""
+        custody = self.coordinator.custody
+        return [] if custody is None else [(a.step, a.site, a.model) for a in custody.absences]
 
     @property
     def traffic_bytes(self) -> int:

@@ -133,6 +133,11 @@ class Remote:
         if self.journal is not None:
             self.journal.restart()
 
+    def close(self) -> None:
+        """Let go of the journal; the link belongs to whoever made it."""
+        if self.journal is not None:
+            self.journal.close()
+
     def state(self) -> dict[str, Any]:
         """For a checkpoint: the numbers of the next questions."""
         return {"numbers": dict(self._numbers), "wire": dict(self.wire)}
