@@ -18,6 +18,8 @@ from unpooled.sites.transports.remote import Patience
 from unpooled.training.tuning import Tune
 
 STRICT = ConfigDict(extra="forbid")
+REAL_SITES = "real sites"
+"""The `source` of a run whose sites each have data of their own, on their own machines."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -163,10 +165,10 @@ def parse(table: Mapping[str, Any]) -> Config:
 def with_source(config: Config, source: str | None = None, *, folder: Path | None = None) -> Config:
     """The config with `source`, or its own, as an absolute path; a relative one starts at `folder` (or where we are).
 
-    The names of pooled sets stay as they are.
+    The names of pooled sets stay as they are, and so does that of real sites.
     """
     source = config.data.source if source is None else source
-    if source not in POOLED:
+    if source not in POOLED and source != REAL_SITES:
         source = str(((folder or Path()) / Path(source).expanduser()).resolve())
     return replace(config, data=replace(config.data, source=source))
 

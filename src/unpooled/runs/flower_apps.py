@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unpooled.errors import BadSetting
-from unpooled.runs.config import parse
+from unpooled.runs.config import REAL_SITES, parse
 from unpooled.runs.execute import default_folder, execute
 from unpooled.runs.openers import There
 from unpooled.runs.tables import read_toml
@@ -38,7 +38,7 @@ def coordinate(path: Path, link_to: Callable[..., FlowerLink], run_config: Mappi
     from unpooled.sites.transports.flower import Pace
 
     config = parse(read_toml(path))
-    config = replace(config, data=replace(config.data, source="real sites"))  # each has its own; see [data] source
+    config = replace(config, data=replace(config.data, source=REAL_SITES))  # each has its own; see [data] source
     link = link_to(
         site_names(run_config), pace=Pace(ttl=float(run_config["ttl"])), trusting=bool(run_config["trust-node-config"])
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from unpooled.runs.config import Config
+from unpooled.runs.config import REAL_SITES, Config
 from unpooled.runs.execute import execute
 from unpooled.runs.openers import There
 from unpooled.runs.workers import Tick, Watch
@@ -41,6 +42,7 @@ def execute_over(
     `watch` hears of local steps, `waiting` about once a second whom the run waits for, `heard` of each answer with the
     run it belongs to. Otherwise as `execute`.
     """
+    config = replace(config, data=replace(config.data, source=REAL_SITES))
     last = Tick(0, 1, "")
 
     def ticked(tick: Tick) -> None:

@@ -177,13 +177,14 @@ class Remote:
         began = told = time.monotonic()
         sent = dict.fromkeys(missing, began)
         while missing:
-            for name, body in self._arrived(asked, self._interval(deadline)):
+            arrival = self.link.receive(self._interval(deadline))
+            for name, body in self._arrived(asked, arrival):
                 if name in missing and self._readable(asked[name], questions[name], body):
                     missing.remove(name)
                     bodies[name] = body
                     self._silent.pop(name, None)
             now = time.monotonic()
-            if missing and self._enough(missing, now - began, deadline):
+            if arrival is None and self._enough(missing, now - began, deadline):
                 for name in missing:
                     bodies[name] = encode(Failure(code=ABSENT, reason=f"it did not answer in {now - began:.0f} s."))
                     self._silent.setdefault(name, began)
@@ -215,9 +216,8 @@ class Remote:
         since = self._silent.get(name)
         return since is not None and self.link.seen().get(name, inf) > time.monotonic() - since
 
-    def _arrived(self, asked: Mapping[str, Envelope], timeout: float) -> Iterator[tuple[str, bytes]]:
+    def _arrived(self, asked: Mapping[str, Envelope], arrival: tuple[str, bytes] | None) -> Iterator[tuple[str, bytes]]:
         """Answers to these questions, one or none; whatever else arrives was answered before and is dropped."""
-        arrival = self.link.receive(timeout)
         if arrival is None:
             return
         site, data = arrival
