@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,14 +37,21 @@ def run(config: Config, out: Path | None, *, workers: int) -> Ran:
 
     runner = runner_of(config)
     folder = out or default_folder(config)
-    try:
+    with stopped_cleanly(folder, f"unpooled resume {folder}"):
         with show.progress(config.title) as watch:
             outcome = runner(config, folder, workers=workers, watch=watch)
         return Ran(folder, outcome, write_report([folder], folder / "report.html"))
+
+
+@contextmanager
+def stopped_cleanly(folder: Path, again: str) -> Iterator[None]:
+    """Say, after Ctrl-C, what there is of the run in `folder` and which command goes on with it."""
+    try:
+        yield
     except (Interrupted, KeyboardInterrupt):
         if not (folder / "config.toml").is_file():
             raise Interrupted("Stopped before training began; nothing was written.") from None
-        raise Interrupted(f"Stopped. All finished work is saved; continue with: unpooled resume {folder}") from None
+        raise Interrupted(f"Stopped. All finished work is saved; continue with: {again}") from None
 
 
 def run_and_show(config: Config, out: Path | None, *, workers: int, as_json: bool) -> None:

@@ -173,6 +173,11 @@ def with_source(config: Config, source: str | None = None, *, folder: Path | Non
     return replace(config, data=replace(config.data, source=source))
 
 
+def real_sites(config: Config) -> Config:
+    """The config without a `source` of its own: each site has its data, on its own machine."""
+    return replace(config, data=replace(config.data, source=REAL_SITES))
+
+
 def resolved(config: Config) -> dict[str, Any]:
     """Every setting as plain tables, without those that are None (TOML has no word for it)."""
     return without_none(asdict(config))  # type: ignore[no-any-return]

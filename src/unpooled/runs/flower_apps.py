@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unpooled.errors import BadSetting
-from unpooled.runs.config import REAL_SITES, parse
+from unpooled.runs.config import parse, real_sites
 from unpooled.runs.execute import default_folder, execute
 from unpooled.runs.openers import There
 from unpooled.runs.tables import read_toml
@@ -38,7 +37,7 @@ def coordinate(path: Path, link_to: Callable[..., FlowerLink], run_config: Mappi
     from unpooled.sites.transports.flower import Pace
 
     config = parse(read_toml(path))
-    config = replace(config, data=replace(config.data, source=REAL_SITES))  # each has its own; see [data] source
+    config = real_sites(config)  # each has its own; see [data] source
     link = link_to(
         site_names(run_config), pace=Pace(ttl=float(run_config["ttl"])), trusting=bool(run_config["trust-node-config"])
     )

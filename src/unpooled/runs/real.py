@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from unpooled.runs.config import REAL_SITES, Config
+from unpooled.runs.config import Config, real_sites
 from unpooled.runs.execute import execute
 from unpooled.runs.openers import There
 from unpooled.runs.workers import Tick, Watch
@@ -42,7 +41,7 @@ def execute_over(
     `watch` hears of local steps, `waiting` about once a second whom the run waits for, `heard` of each answer with the
     run it belongs to. Otherwise as `execute`.
     """
-    config = replace(config, data=replace(config.data, source=REAL_SITES))
+    config = real_sites(config)
     last = Tick(0, 1, "")
 
     def ticked(tick: Tick) -> None:
