@@ -19,6 +19,7 @@ from unpooled.seeds import Streams
 from unpooled.sites.splitting import split
 from unpooled.sites.transports.in_process import InProcess
 from unpooled.sites.validation import set_aside, together
+from unpooled.training.guarded import refuse_unguarded
 from unpooled.training.lazy import LazySites
 from unpooled.training.privacy import Privacy
 from unpooled.training.privacy.audit import Audit
@@ -26,6 +27,7 @@ from unpooled.training.privacy.audit import audit as audit_of
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe
 from unpooled.training.result import PRIVACY, Result
+from unpooled.training.sealed.exchange import hops
 from unpooled.training.train import Progress, Training, initialised, run
 from unpooled.training.tuning import Trial, Tune, trial_values
 
@@ -127,6 +129,7 @@ def train(
     executor: str = "auto",
     privacy: Privacy | None = None,
     secure_sum: bool = False,
+    sealed_hops: bool = False,
     evaluate_every: int | None = None,
     threads: int | None = None,
     progress: bool | Callable[[Progress], None] = False,
@@ -139,6 +142,7 @@ def train(
     test set; without it sites test on their own test samples. `loss` is a name, or a function of (output, target) that
     gives a scalar; `optimizer` a name or class of torch.optim. `privacy` is what sites add so that their answers tell
     less, such as `ClipAndNoise(2.0, 0.5)`; with `secure_sum` models leave under masks only, and are averaged unseen.
+    With `sealed_hops` a model that hops is sealed for the site that gets it, unread on the way (see `docs/privacy.md`).
     `threads` sets torch's threads during the run: bits may depend on it. See `unpooled.training.recipe.Recipe` for the
     policies. Raises `BadSetting`, `BadData`, `Unsupported`
     before work starts, `Diverged` at the step where a loss is no number, and `Refused` where a privacy budget is spent.
@@ -157,9 +161,11 @@ def train(
         executor=executor,
         privacy=privacy,
         secure_sum=secure_sum,
+        sealed_hops=sealed_hops,
         seed=seed,
         **optimizer_settings,
     )
+    refuse_unguarded([protocol], secure_sum=secure_sum, sealed_hops=sealed_hops)
     with torch_threads(threads):
         training = Training(federation, made, protocol, steps=steps, test=held_out, evaluate_every=evaluate_every)
         with _watching(progress, protocol.label, steps) as watch:
@@ -201,6 +207,12 @@ def compare(
             "depend on the seed, or leave seeds out of tune."
         )
 
+    hidden = {name: bool(settings.get(name)) for name in ("secure_sum", "sealed_hops")}
+    refuse_unguarded(protocols, **hidden)
+
+    def settings_of(protocol: Protocol) -> dict[str, Any]:
+        return {**settings, "sealed_hops": hidden["sealed_hops"] and hops(protocol.exchange())}
+
     def prepared(seed: int) -> tuple[nn.Module, Any, Any]:
         chosen: Any = sites(seed) if callable(sites) else sites
         chosen, held_out = chosen if isinstance(chosen, tuple) else (chosen, test)
@@ -210,14 +222,15 @@ def compare(
     if tune is not None:
         for seed in dict.fromkeys(s for own in seeds for s in tune.seeds_for(own)):
             made = prepared(seed)
-            trials += [_trial(tune, rate, p, seed, made, settings) for p in protocols for rate in tune.lr]
+            trials += [_trial(tune, rate, p, seed, made, settings_of(p)) for p in protocols for rate in tune.lr]
     results: dict[str, dict[int, Trained]] = {label: {} for label in labels}
     for seed in seeds:
         start, chosen, held_out = prepared(seed)
         for protocol in protocols:
             if tune is not None:
                 settings["lr"] = tune.chosen(trials, protocol.label, seed)
-            results[protocol.label][seed] = train(start, chosen, protocol, seed=seed, test=held_out, **settings)
+            own = settings_of(protocol)
+            results[protocol.label][seed] = train(start, chosen, protocol, seed=seed, test=held_out, **own)
     return Comparison(results, tune.frame(trials, labels, seeds) if tune else None)
 
 

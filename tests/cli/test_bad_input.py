@@ -173,6 +173,9 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     ),
     "no ledger": (["ledger", "verify", "sites"], "There is no ledger (.jsonl) in sites"),
     "ledger of nothing": (["ledger", "verify", "nowhere"], "There is no ledger"),
+    "roster of nothing": (["roster", "show", "nowhere"], "There is no roster of public keys at"),
+    "no key of a site": (["roster", "add", "sites", "berlin"], "'berlin' is no name, = and public key"),
+    "a key that is none": (["roster", "add", "sites", "berlin=3f"], "key of site 'berlin' has 1 bytes: it takes 32"),
 }
 
 

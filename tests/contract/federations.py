@@ -80,7 +80,7 @@ def train(members: Sequence[Site] | InProcess, protocol: Protocol, **settings: A
 class OneByOne(InProcess):
     """A federation that puts these kinds of question to each site by itself, as a network would."""
 
-    kinds: tuple[str, ...] = ("begin", "train", "evaluate", "rows")
+    kinds: tuple[str, ...] = ("begin", "train", "train_sealed", "evaluate", "rows")
 
     def ask(
         self, questions: Mapping[str, Question], *, deadline: float | None = None, round: int | None = None
@@ -94,7 +94,7 @@ class OneByOne(InProcess):
 class BegunTogether(OneByOne):
     """Sites that share one executor, but are told one by one to train."""
 
-    kinds = ("train",)
+    kinds = ("train", "train_sealed")
 
 
 def assert_same_result(found: Result, wanted: Result, rtol: float, atol: float = 0.0) -> None:

@@ -38,6 +38,12 @@ def answer(kind: str, **fields: Any) -> Answer:
 
 
 KEY = np.arange(32, dtype=np.uint8)
+PLAIN_TRAIN: dict[str, Any] = {
+    "step": 3,
+    "steps": 2,
+    **dict.fromkeys(("row", "layers", "send_layers")),
+    "send": False,
+}
 ROW = np.array([1.5, -2.0, np.nan], dtype=np.float32)
 
 MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
@@ -69,6 +75,15 @@ MESSAGES: dict[str, list[tuple[Question | Answer, int]]] = {
         (training.Trained(loss=0.5, row=None), 10),
         (training.Trained(loss=0.5, row=None, beyond=True), 10),
         (training.Trained(loss=None, row=ROW), 1 + 12 + 1),
+    ],
+    "train_sealed": [
+        (
+            question("train_sealed", **PLAIN_TRAIN, session="ab", letter=KEY, recipient="berlin"),
+            16 + 8 + 2 + 32 + 6,
+        ),
+        (question("train_sealed", **PLAIN_TRAIN, session="ab"), 16 + 8 + 2 + 1 + 1),
+        (answer("train_sealed", loss=0.5, row=None, letter=KEY, recipient="b"), 8 + 1 + 1 + 32 + 1),
+        (answer("train_sealed", loss=None, row=ROW), 1 + 12 + 1 + 1 + 1),
     ],
     "evaluate": [
         (training.Evaluate(row=ROW), 12),
@@ -160,6 +175,7 @@ ALL_KINDS = {
     "train": ("Train", "Trained"),
     "show": ("Show", "Shown"),
     "spending": ("Spending", "Spent"),
+    "train_sealed": ("SealedTrain", "SealedTrained"),
     "evaluate": ("Evaluate", "Evaluated"),
     "rows": ("Rows", "HandedOver"),
     "sum_keys": ("SumKeys", "PublicKeys"),
@@ -198,7 +214,8 @@ def test_every_kind_has_a_handler_and_frozen_messages_of_named_fields(kind: str)
 
 
 def test_joint_handlers_exist_only_where_they_were_compared_with_single_ones() -> None:
-    assert {k for k, q in KINDS.items() if joint_handler_of(q)} == {"begin", "train"}  # test_executors.py
+    compared = {"begin", "train", "train_sealed"}  # test_executors.py, test_sealed_hops.py
+    assert {k for k, q in KINDS.items() if joint_handler_of(q)} == compared
 
 
 def test_raw_rows_leave_only_by_a_kind_that_policies_refuse() -> None:

@@ -18,12 +18,13 @@ from unpooled.combine import Array
 from unpooled.seeds import Streams
 from unpooled.sites.federation import Federation
 from unpooled.sites.ledger import read, verify
+from unpooled.sites.sealing import STATE, strangers
 from unpooled.sites.site import Site
 from unpooled.sites.traffic import Traffic
 from unpooled.sites.transports.remote import Remote
 from unpooled.training.coordinator import Coordinator
 from unpooled.training.exchange import Exchange
-from unpooled.training.privacy.secure_sum.exchange import secured
+from unpooled.training.guarded import guarded
 from unpooled.training.privacy.settings import DPSGD, ClipAndNoise
 from unpooled.training.protocols import DynamicAveraging, FedAvg, FedDC, FedProx, Protocol, Scaffold
 from unpooled.training.questions import install
@@ -42,6 +43,8 @@ CASES: dict[str, tuple[Protocol, dict[str, Any]]] = {
     "clip and noise": (FedDC(1, 3), {"privacy": ClipAndNoise(1.0, 0.5)}),
     "dp-sgd": (FedAvg(2), {"privacy": DPSGD(1.0, 0.5), "batch_size": 2}),
     "secure sum": (FedAvg(2), {"secure_sum": True}),
+    "sealed hops": (FedDC(1, 3), {"sealed_hops": True, "optimizer": "adam", "optimizer_state": "travel", "lr": 0.01}),
+    "sealed hops, secure sum": (FedDC(1, 3), {"sealed_hops": True, "secure_sum": True}),
 }
 
 
@@ -60,10 +63,12 @@ def members(protocol: Protocol, settings: dict[str, Any]) -> tuple[list[Site], R
     wanted = recipe(initialised(net, 0), seed=3, **{"lr": 0.1, "executor": "reference", **settings})
     wanted = replace(wanted, proximal=protocol.mu, corrected=protocol.corrected)
     made = sites([5, 6, 4])
+    keys = strangers(site.name for site in made)
     for site in made:
-        site.state["noise"] = Streams(9)
+        site.state |= {"noise": Streams(9), STATE: keys[site.name]}
     install(made, wanted)
-    return made, wanted, secured(protocol.exchange()) if wanted.secure_sum else protocol.exchange()
+    program = guarded(protocol.exchange(), secure_sum=wanted.secure_sum, sealed_hops=wanted.sealed_hops)
+    return made, wanted, program
 
 
 def train(federation: Federation, wanted: Recipe, program: Exchange, anchored: bool) -> list[float]:

@@ -19,6 +19,7 @@ from unpooled.cli import (
     radon,
     report,
     resume,
+    roster,
     runs,
     stream,
     train,
@@ -47,6 +48,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(flower.app, name="flower")
 app.add_typer(radon.app, name="radon")
+app.add_typer(roster.app, name="roster")
 
 
 def _version(asked: bool) -> None:

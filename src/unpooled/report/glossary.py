@@ -13,6 +13,8 @@ TRAINING_TERMS = {
     "FedAvg(b)": "Federated averaging: every b local steps all sites go on from the average of their models.",
     "FedDC(d, b)": "Daisy-chaining: every d local steps the models change places at random, every b "
     "steps they are averaged.",
+    "sealed hop": "A model on its way to the next site, encrypted so that only that site can read it.",
+    "secure sum": "Models averaged under random masks that cancel: the coordinator sees their sum and no single one.",
     "Local": "Every site trains alone and nothing is exchanged.",
     "Pooled": "All rows in one place. Simulation only: it shows what sharing the raw data would have given.",
     "seed": "The number that all chance in a run is drawn from. Several seeds show how much chance matters.",

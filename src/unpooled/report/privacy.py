@@ -9,6 +9,8 @@ from unpooled.figures.words import count_text, significant
 from unpooled.report.section import Cell, Table
 from unpooled.report.training_record import TrainingRecord
 
+SEALED_KIND = "train_sealed"
+"""The kind of question by which models travel sealed."""
 KINDS = {"clip_and_noise": "clip and noise", "dp_sgd": "DP-SGD"}
 """What a record's settings of privacy are called."""
 
@@ -44,6 +46,24 @@ def privacy_words(run: TrainingRecord) -> str:
         f"Models left the sites under {added} ({told}), and training losses did not leave. Answers to other questions, "
         "such as statistics and test results, are exact and in no account."
     )
+
+
+def hidden_words(run: TrainingRecord, methods: Methods) -> str:
+    """What the coordinator could not read, in a few sentences; empty where it could read every model."""
+    hidden, words = run.result.privacy, []
+    traffic = run.traffic[(run.traffic["kind"] == SEALED_KIND) & (run.traffic["up_messages"] > 0)]
+    labels = [method.shown for label, method in methods.items() if label in set(traffic["protocol"])]
+    if hidden.sealed_hops and labels:
+        words.append(
+            f"Under {', '.join(labels)} models that hopped were sealed for the site that received them, and the "
+            "coordinator passed on what it could not read; at real sites the combined model is then measured only "
+            "where models are averaged."
+        )
+        if not hidden.secure_sum:
+            words.append("It did see each model that was averaged.")
+    if hidden.secure_sum:
+        words.append("Models were averaged under masks: the coordinator saw sums, and no single model.")
+    return " ".join(words)
 
 
 def _plain(value: Any) -> str:

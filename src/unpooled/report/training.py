@@ -16,7 +16,7 @@ from unpooled.report import training_tables as tables
 from unpooled.report.answer import Answer, AnswerWriter, holders
 from unpooled.report.audit import audit_table
 from unpooled.report.glossary import TRAINING_TERMS
-from unpooled.report.privacy import privacy_table, privacy_words
+from unpooled.report.privacy import hidden_words, privacy_table, privacy_words
 from unpooled.report.record import Record
 from unpooled.report.section import Picture, Section, Table, render
 from unpooled.report.svg import figure_html
@@ -60,6 +60,7 @@ def training_page(record: Record, anchor: str, peers: Sequence[Record]) -> Secti
         parts=parts,
         facts=_facts(run, answer),
         protection=privacy_words(run),
+        hidden=hidden_words(run, looks),
         pictures=_pictures(run, looks, answer, anchor, told),
         tables=_tables(run, looks, answer),
         unfinished=run.unfinished,

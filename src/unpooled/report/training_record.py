@@ -83,11 +83,16 @@ class Model:
 
 @dataclass(frozen=True)
 class Privacy:
-    """Whether sites kept a ledger, the last hash of each, and what they added so that their answers tell less."""
+    """Whether sites kept a ledger, the last hash of each, and what they added so that their answers tell less.
+
+    Under `secure_sum` models were averaged unseen, with `sealed_hops` those that hopped were sealed on their way.
+    """
 
     ledger: bool = False
     settings: dict[str, Any] | None = None
     heads: dict[str, str] = field(default_factory=dict)
+    secure_sum: bool = False
+    sealed_hops: bool = False
 
 
 @dataclass(frozen=True)

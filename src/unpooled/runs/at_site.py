@@ -10,6 +10,8 @@ from unpooled.sites.desk import Desk
 from unpooled.sites.ledger import Ledger
 from unpooled.sites.loading import read_site
 from unpooled.sites.policy import Policy
+from unpooled.sites.sealing import STATE
+from unpooled.sites.sealing_files import KEY_FILE, read_sealing
 
 
 def open_agent(
@@ -17,8 +19,12 @@ def open_agent(
 ) -> Agent:
     """The agent of site `name`, whose rows are in `source`; its desk and its ledger are in `folder`.
 
-    Raises `BadData` for rows that cannot be read, and `BadRecord` where desk and ledger do not belong together.
+    With a private key there (`unpooled.sites.sealing`) the site can take part in runs whose hops are sealed. Raises
+    `BadData` for rows that cannot be read, `BadSetting` for a key without a roster that fits, and `BadRecord` where
+    desk and ledger do not belong together.
     """
     site = read_site(name, source, image_size=image_size)
     site.policy, site.ledger = policy, Ledger(Path(folder) / "ledger.jsonl")
+    if (Path(folder) / KEY_FILE).exists():
+        site.state[STATE] = read_sealing(Path(folder), name)
     return Agent(site, Desk(Path(folder) / "desk"))

@@ -111,7 +111,7 @@ def recipe_of(config: Config, source: Source, seed: int, lr: float) -> Recipe:
         privacy=None if privacy is None else settings_of(privacy, privacy.kind),
         secure_sum=settings.secure_sum,
     )
-    return plan.recipe(settings.executor)
+    return replace(plan.recipe(settings.executor), sealed_hops=settings.sealed_hops)
 
 
 def prepare_cell(config: Config, cell: Cell, folder: Path, source: Source, executor: str | None = None) -> Training:

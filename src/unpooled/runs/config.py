@@ -82,6 +82,7 @@ class TrainingSettings:
     buffers: Literal["travel", "stay"] = "travel"
     executor: Literal["auto", "reference", "vectorised"] = "auto"
     secure_sum: bool = False
+    sealed_hops: bool = False
     evaluate_every: int | None = None
 
     def __post_init__(self) -> None:

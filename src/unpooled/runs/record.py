@@ -32,10 +32,10 @@ TABLES = {
 }
 """The Parquet tables of a record and their columns.
 
-`bytes` and `messages` of `history` are the price of training so far: the questions begin, train and rows, both ways,
-over all sites, up to the look at the models that the row is about, so without the exchange that follows it. What
-preparing the data (statistics) and measuring (evaluate) cost is in `traffic`, by site and kind. `privacy` is empty
-unless sites added noise, `absences` unless real sites did not answer.
+`bytes` and `messages` of `history` are the price of training so far: the questions begin, train (sealed or not) and
+rows, both ways, over all sites, up to the look at the models that the row is about, so without the exchange that
+follows it. What preparing the data (statistics) and measuring (evaluate) cost is in `traffic`, by site and kind.
+`privacy` is empty unless sites added noise, `absences` unless real sites did not answer.
 """
 
 
@@ -87,7 +87,13 @@ def _beginning(folder: Path, config: Config, facts: dict[str, Any]) -> dict[str,
         "main_metric": "accuracy" if facts["data"]["task"] == "classification" else "rmse",
         "questions": {kind: KINDS[kind].tells for kind in sorted(KINDS)},
         "cells": [],
-        "privacy": {"ledger": config.ledger, "heads": {}, "settings": settings_told(config)},
+        "privacy": {
+            "ledger": config.ledger,
+            "heads": {},
+            "settings": settings_told(config),
+            "secure_sum": config.training.secure_sum,
+            "sealed_hops": config.training.sealed_hops,
+        },
         "tuning": None,
         "data_warnings": facts["warnings"],
         **facts,

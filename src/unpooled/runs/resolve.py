@@ -10,9 +10,9 @@ from typing import Any
 from unpooled.errors import BadSetting, did_you_mean
 from unpooled.runs.config import Config, with_source
 from unpooled.runs.tables import choose, known_keys
+from unpooled.training.guarded import refuse_unguarded
 from unpooled.training.models import MODELS, ModelSettings
 from unpooled.training.privacy import PRIVACY, Privacy
-from unpooled.training.privacy.secure_sum.exchange import secured
 from unpooled.training.protocols import PROTOCOLS, Protocol
 from unpooled.training.recipe import OPTIMIZERS
 
@@ -38,8 +38,8 @@ def protocols_of(config: Config) -> list[Protocol]:
     for label in labels:
         if labels.count(label) > 1:
             raise BadSetting(f"The config lists {label} twice: each protocol once.")
-    for protocol in found if config.training.secure_sum else ():
-        secured(protocol.exchange())  # refuses what needs single models
+    hiding = config.training
+    refuse_unguarded(found, secure_sum=hiding.secure_sum, sealed_hops=hiding.sealed_hops)
     if config.headline is not None and config.headline not in labels:
         hint = did_you_mean(config.headline, labels)
         raise BadSetting(f"headline = '{config.headline}' is none of the protocols {', '.join(labels)}.{hint}")

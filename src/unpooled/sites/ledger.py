@@ -64,7 +64,10 @@ class Ledger:
         self.append(self.line(question.kind, answer, encode(answer), round=round, privacy_spent=privacy_spent))
 
     def line(self, kind: str, answer: Answer, encoded: bytes, *, round: int | None, **more: Any) -> dict[str, Any]:
-        """The next line, for `append`: about an answer, which is `encoded` so, and `more` fields of the caller's."""
+        """The next line, for `append`: about an answer, which is `encoded` so, and `more` fields of the caller's.
+
+        An answer that is sealed for another site says for which.
+        """
         arrays = arrays_of(answer)
         entry: dict[str, Any] = {
             "kind": kind,
@@ -75,6 +78,9 @@ class Ledger:
             "bytes": size(answer),
             "sha256": sha256(encoded).hexdigest(),
         }
+        recipient = getattr(answer, "recipient", None)
+        if recipient is not None:
+            entry["recipient"] = recipient
         if isinstance(answer, Failure):
             entry["refused"] = answer.reason
         return self._next({**entry, **more})

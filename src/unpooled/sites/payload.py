@@ -98,8 +98,8 @@ class Stacked(Mapping[str, M], Generic[M]):
 
     It is an ordinary mapping from a site's name to its message, so code that knows nothing of stacks works
     unchanged; the in-process transport and joint handlers use the stacks without making the messages.
-    `arrays[field][i]` belongs to `names[i]`; one-dimensional stacks hold one scalar a site. What is not an array yet,
-    but becomes one when it is indexed, does as well.
+    `arrays[field][i]` belongs to `names[i]`; one-dimensional stacks hold one scalar or string a site. What is not an
+    array yet, but becomes one when it is indexed, does as well.
     """
 
     names: Sequence[str]
@@ -128,7 +128,10 @@ class Stacked(Mapping[str, M], Generic[M]):
         rows = {k: (a[i] if a.ndim > 1 else a[i].item()) for k, a in self.arrays.items()}
         return replace(self.template, **rows)
 
-    def size_each(self) -> int:
-        """Payload bytes of each site's message: all are of one size."""
+    def size_each(self) -> int | Array:
+        """Payload bytes of each site's message: one number where all are of one size, or (k,) where they hold text."""
         plain = sum(size_of(getattr(self.template, f.name)) for f in fields(self.template) if f.name not in self.arrays)
-        return plain + sum(size_of(a[0].item()) if a.ndim == 1 else a.nbytes // len(a) for a in self.arrays.values())
+        text = [np.char.str_len(np.char.encode(a, "utf-8")) for a in self.arrays.values() if a.dtype.kind == "U"]
+        numbers = [a for a in self.arrays.values() if a.dtype.kind != "U"]
+        size: int = plain + sum(size_of(a[0].item()) if a.ndim == 1 else a.nbytes // len(a) for a in numbers)
+        return size + sum(text) if text else size

@@ -92,7 +92,7 @@ def build(description: str, executor: str, *, admit: Callable[[Blueprint], None]
     try:
         told = json.loads(description)
         plan = told["blueprint"]
-        extras = {key: told[key] for key in ("proximal", "corrected") if key in told}
+        extras = {key: told[key] for key in ("proximal", "corrected", "sealed_hops") if key in told}
         known = {f.name for f in fields(Blueprint)}
         if set(plan) - known or set(told) - {"blueprint", *extras}:
             raise KeyError
@@ -110,7 +110,12 @@ def build(description: str, executor: str, *, admit: Callable[[Blueprint], None]
         if isinstance(error, UnpooledError):
             raise
         raise BadSetting(f"the task cannot be built by this release: {error}.") from error
-    return replace(made, proximal=float(extras.get("proximal", 0.0)), corrected=bool(extras.get("corrected", False)))
+    return replace(
+        made,
+        proximal=float(extras.get("proximal", 0.0)),
+        corrected=bool(extras.get("corrected", False)),
+        sealed_hops=bool(extras.get("sealed_hops", False)),
+    )
 
 
 def _part(what: str, table: Mapping[str, Any], known: Mapping[str, type[Any]]) -> Any:

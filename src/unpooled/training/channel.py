@@ -16,13 +16,17 @@ from unpooled.training.unwritten import Unwritten, combined
 
 @dataclass(frozen=True, eq=False)
 class Delivery:
-    """Rows of shape (k, width) for `sites`, not yet sent; `anchor` marks an aggregate, `initial` the first model."""
+    """Rows of shape (k, width) for `sites`, not yet sent; `anchor` marks an aggregate, `initial` the first model.
+
+    `sealed` rows are letters of bytes, which only the site that each is delivered to can open.
+    """
 
     rows: Array
     sites: Sites
     layers: Layers
     anchor: bool = False
     initial: bool = False
+    sealed: bool = False
 
 
 def rows_of(delivery: Delivery, which: Array) -> Array:
@@ -48,6 +52,7 @@ class RoundChannel:
         self.sites, self.round = facts.sites, round
         self._facts, self._fetch, self._polled, self._mean = facts, fetch, polled, mean
         self._known: list[Delivery] = []
+        self._sealed = pull is not None and pull.recipients is not None
         self._pushed: list[Delivery] = []
         self._touched = np.zeros(facts.sites, dtype=bool)
         self._unwritten: tuple[Pull, Unwritten] | None = None
@@ -86,11 +91,11 @@ class RoundChannel:
 
     def push(self, rows: Array, sites: Sites = None, layers: Layers = None, *, anchor: bool = False) -> None:
         """Rows (k, width) for those sites; one row (width,) goes to each of them."""
-        width = _width(layers, self._facts)
+        width = self._known[0].rows.shape[1] if self._sealed else _width(layers, self._facts)
         count = self.sites if sites is None else len(sites)
         if rows.shape not in ((count, width), (width,)):
             raise BadSetting(f"An exchange pushed rows of shape {rows.shape}; {count} sites need ({count}, {width}).")
-        delivery = Delivery(np.broadcast_to(rows, (count, width)), sites, layers, anchor)
+        delivery = Delivery(np.broadcast_to(rows, (count, width)), sites, layers, anchor, sealed=self._sealed)
         self._pushed.append(delivery)
         self._known.append(delivery)
         self._touched[slice(None) if sites is None else sites] = True

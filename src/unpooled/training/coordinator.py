@@ -7,7 +7,7 @@ pull rides on the answer, so an event costs one message each way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from unpooled.training.exchange import Exchange, Facts, Layers, Pull, Sites
 from unpooled.training.privacy.secure_sum.total import secure_mean
 from unpooled.training.questions import Begin, Begun, Train, Trained
 from unpooled.training.recipe import Recipe
+from unpooled.training.sealed.questions import sealed_question, session_of
 from unpooled.training.task import Task, task_of
 from unpooled.training.unwritten import Unwritten
 
@@ -78,6 +79,7 @@ class Coordinator:
         self.loss = float("nan")
         self.custody = Custody(self.facts, self.layout.width) if tolerant else None
         self._memory = exchange.init(self.facts)
+        self._session = session_of(getattr(federation, "run", ""), task.streams)
         self._dtype = start.dtype
         everyone = np.broadcast_to(start, (len(federation.names), len(start)))
         self._pending: list[Delivery] = [Delivery(everyone, None, self.facts.model_only, True, True)]
@@ -106,7 +108,7 @@ class Coordinator:
         pull, held = self._pull, self._held
         if pull is None or held is None or pull.gradients or not same_sites(pull.sites, active):
             return None
-        whole = pull.layers is None or pull.layers == self.facts.model_only
+        whole = pull.recipients is None and (pull.layers is None or pull.layers == self.facts.model_only)
         return np.asarray(held)[:, : self.layout.model_width] if whole else None
 
     def preview(self, rows: Array) -> Array:
@@ -158,19 +160,22 @@ class Coordinator:
         rides = pull is not None and same_sites(pull.sites, active)
         if pull is not None and pull.gradients and (steps != 1 or not rides):
             raise BadSetting("Gradients are shared by all active sites after each local step, or not at all.")
+        if pull is not None and pull.recipients is not None and not rides:
+            raise BadSetting("Sealed models hop among all active sites, or not at all.")
         question = Train(
             step=step,
             steps=steps,
             row=None,
             layers=riding.layers if riding else None,
-            send=rides,
+            send=rides and pull is not None and pull.recipients is None,
             send_layers=pull.layers if pull is not None and rides else None,
             anchor=riding is not None and riding.anchor and self._anchored,
             threshold=poll.threshold if poll is not None else None,
             threshold_layers=poll.layers if poll is not None else None,
             gradient=pull is not None and pull.gradients,
         )
-        answers = self._ask(question, active, riding, step)
+        recipients = None if pull is None else pull.recipients
+        answers = self._ask(question, active, riding, step, recipients)
         names, losses = _losses(answers)
         if losses is not None and not np.isfinite(losses).all():
             place = int(np.flatnonzero(~np.isfinite(losses))[0])
@@ -184,7 +189,8 @@ class Coordinator:
             self._polled = np.zeros(self.facts.sites, dtype=bool)
             self._polled[slice(None) if active is None else active] = _field(answers, "beyond")
         if rides:
-            return answers.arrays["row"] if isinstance(answers, Stacked) else _field(answers, "row")
+            sent = "row" if recipients is None else "letter"
+            return answers.arrays[sent] if isinstance(answers, Stacked) else _field(answers, sent)
         return None if pull is None else self._fetch(pull.sites, pull.layers)
 
     def _exchange(self, step: int, pull: Pull, held: Array | Unwritten | None) -> None:
@@ -255,11 +261,16 @@ class Coordinator:
         mean = secure_mean(self.federation, sizes, layers, weighted=weighted, round=self.step, session=session)
         return mean.astype(self._dtype)
 
-    def _ask(self, question: Train, sites: Sites, riding: Delivery | None, step: int) -> Any:
+    def _ask(self, question: Train, sites: Sites, riding: Delivery | None, step: int, recipients: Sites = None) -> Any:
         arrays = {} if riding is None else {"row": riding.rows}
         asked = self.facts.sites if sites is None else len(sites)
-        self.transfers += asked * (int(question.send) + int(riding is not None and not riding.initial))
+        leaves = question.send or recipients is not None
+        self.transfers += asked * (int(leaves) + int(riding is not None and not riding.initial))
         names = self._names(sites)
+        opening = riding is not None and riding.sealed
+        if opening or recipients is not None:
+            to = None if recipients is None else self._names(recipients)
+            question, arrays = sealed_question(question, arrays, self._session, opening=opening, recipients=to)
         if self.custody is not None and riding is not None:
             self.custody.delivered(riding)
         answers = self.federation.ask(Stacked(names, question, arrays), round=step)
@@ -286,7 +297,7 @@ class Coordinator:
         # One row for all sites is kept as one row; it comes back as such, which executors make use of.
         rows = [p.rows[:1] if len(p.rows) and p.rows.strides[0] == 0 else p.rows for p in self._pending]
         pending = [
-            {"rows": r, "sites": p.sites, "layers": p.layers, "anchor": p.anchor, "initial": p.initial}
+            {**{f.name: getattr(p, f.name) for f in fields(p)}, "rows": r}
             for r, p in zip(rows, self._pending, strict=True)
         ]
         return {
@@ -308,7 +319,7 @@ class Coordinator:
         for p in state["pending"]:
             count = self.facts.sites if p["sites"] is None else len(p["sites"])
             rows = np.broadcast_to(p["rows"], (count, p["rows"].shape[1]))
-            self._pending.append(Delivery(rows, p["sites"], p["layers"], p["anchor"], p["initial"]))
+            self._pending.append(Delivery(**{**p, "rows": rows}))
 
 
 def raise_failures_in(answers: Any) -> None:

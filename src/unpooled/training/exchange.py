@@ -77,12 +77,15 @@ class Pull:
 
     With `gradients` the phase is one step that nobody takes: the rows are the gradients of the sites' batches instead,
     over all parameters. It must concern all active sites, and nothing else may be pulled with it.
+    With `recipients` the rows are letters, unreadable here, which each site seals for the site at that position among
+    all; they concern all active sites, and can only be pushed on.
     """
 
     sites: Sites = ALL
     layers: Layers = None
     poll: Poll | None = None
     gradients: bool = False
+    recipients: np.ndarray[Any, np.dtype[np.int64]] | None = None
 
 
 NOBODY: np.ndarray[Any, np.dtype[np.int64]] = np.empty(0, dtype=np.int64)
@@ -164,6 +167,10 @@ def union(pulls: Sequence[Pull | None], facts: Facts) -> Pull | None:
     if any(p.gradients for p in due):
         if len(due) > 1:
             raise BadSetting("Gradients cannot be shared in a step after which models are exchanged as well.")
+        return due[0]
+    if any(p.recipients is not None for p in due):
+        if len(due) > 1:
+            raise BadSetting("Sealed models cannot be exchanged otherwise in the step in which they hop.")
         return due[0]
     polls = {p.poll for p in due if p.poll is not None}
     if len(polls) > 1:

@@ -15,6 +15,7 @@ from unpooled.sites.keeping import asked_again, saved
 from unpooled.sites.site import Site
 from unpooled.training.privacy.secure_sum.questions import Secrets, SumKeys, SumMasked, SumShares, SumUnmask
 from unpooled.training.questions import Begin, Show, Train
+from unpooled.training.sealed.questions import SealedTrain
 from unpooled.training.task import ModuleTask
 
 TENSOR = "__tensor__"
@@ -68,5 +69,5 @@ def _tensors(value: Any) -> Any:
 
 
 asked_again(Begin)
-saved("training", after=(Begin, Train, Show, SumMasked), save=save_training, restore=restore_training)
+saved("training", after=(Begin, Train, SealedTrain, Show, SumMasked), save=save_training, restore=restore_training)
 saved("secure sum", after=(SumKeys, SumShares, SumMasked, SumUnmask), save=save_sum, restore=restore_sum)

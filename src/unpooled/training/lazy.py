@@ -120,6 +120,8 @@ class LazySites:
             raise BadSetting(
                 "Sites that are forgotten keep no account of privacy: leave privacy out, or make all sites."
             )
+        if recipe.sealed_hops:
+            raise BadSetting("Sites that are forgotten keep no keys: leave sealed_hops out, or make all sites.")
         self.task = task
 
     def ask(

@@ -246,7 +246,7 @@ def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping
         return None
     executor, seats = shared
     ask: Any = questions.template
-    private = isinstance(executor, PrivateExecutor)
+    private = isinstance(executor, PrivateExecutor) and executor.hides_loss
     if ask.send and isinstance(executor, PrivateExecutor) and executor.refuses(seats, ask.steps):
         return None  # asked one by one, each site refuses under its own name
     if "row" in questions.arrays:
@@ -278,7 +278,8 @@ def train(site: Site, question: Train) -> Trained:
         losses, gradients = executor.gradients(here, question.step)
         return Trained(loss=float(losses[0]), row=gradients[0])
     trained = executor.train(here, question.step, question.steps)
-    loss = None if isinstance(executor, PrivateExecutor) else float(trained[0])
+    private = isinstance(executor, PrivateExecutor) and executor.hides_loss
+    loss = None if private else float(trained[0])
     row = executor.rows(here, question.send_layers)[0].copy() if question.send else None
     beyond = None
     if question.threshold is not None:
@@ -290,7 +291,8 @@ def train(site: Site, question: Train) -> Trained:
 def show(site: Site, question: Show) -> Shown:
     """The model as it may leave: protected where the site protects what it sends."""
     executor, seat = _seat(site)
-    return Shown(row=executor.rows(np.array([seat]), executor.layout.model_layers)[0].copy())
+    rows = executor.shown if isinstance(executor, PrivateExecutor) else executor.rows
+    return Shown(row=rows(np.array([seat]), executor.layout.model_layers)[0].copy())
 
 
 @handles(Spending)

@@ -60,8 +60,9 @@ class Recipe:
     `stay`; integer counters always stay. `proximal` is mu of FedProx: (mu / 2) |w - w_ref|^2 is added to the loss,
     w_ref being the last aggregate that the site received (the initial model before it). `corrected` says that a vector
     sent with the model is added to each gradient (SCAFFOLD). `privacy` is what a site does so that its answers
-    tell less; with `secure_sum` no single model leaves, only sums under masks. A recipe made of the library's own parts
-    has a `blueprint`, from which real sites build it.
+    tell less; with `secure_sum` no single model leaves, only sums under masks. With `sealed_hops` models that hop are
+    sealed for the site that receives them. A recipe made of the library's own parts has a `blueprint`, from which real
+    sites build it.
     """
 
     module: nn.Module
@@ -77,6 +78,7 @@ class Recipe:
     privacy: Privacy | None = None
     corrected: bool = False
     secure_sum: bool = False
+    sealed_hops: bool = False
     blueprint: Blueprint | None = None
 
     def rate(self, step: int) -> float:
@@ -112,6 +114,7 @@ class Recipe:
         ours: dict[str, Any] = {
             **({"proximal": self.proximal} if self.proximal else {}),
             **({"corrected": True} if self.corrected else {}),
+            **({"sealed_hops": True} if self.sealed_hops else {}),
         }
         if self.blueprint is not None:
             return json.dumps({"blueprint": self.blueprint.plain(), **ours}, sort_keys=True)
@@ -145,6 +148,7 @@ def recipe(
     executor: str = "auto",
     privacy: Privacy | None = None,
     secure_sum: bool = False,
+    sealed_hops: bool = False,
     seed: int = 0,
     **optimizer_settings: Any,
 ) -> Recipe:
@@ -163,7 +167,7 @@ def recipe(
     if optimizer_settings:
         factory = functools.partial(factory, **optimizer_settings)
     made = Recipe(module, loss_function, factory, lr, batch_size, optimizer_state, buffers, executor, Streams(seed))
-    made = replace(made, privacy=privacy, secure_sum=secure_sum)
+    made = replace(made, privacy=privacy, secure_sum=secure_sum, sealed_hops=sealed_hops)
     try:
         made.new_optimizer([torch.zeros(1, requires_grad=True)])
     except (TypeError, ValueError) as error:

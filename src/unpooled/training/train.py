@@ -21,18 +21,21 @@ from unpooled.training.coordinator import Coordinator
 from unpooled.training.evaluation import Evaluated, metrics
 from unpooled.training.evaluator import Evaluator, summary
 from unpooled.training.exchange import Sites
+from unpooled.training.guarded import guarded
 from unpooled.training.layout import layout_of
 from unpooled.training.lazy import LazySites
 from unpooled.training.observer import AtSites, InSimulation, Observer
-from unpooled.training.privacy.secure_sum.exchange import secured
 from unpooled.training.privacy.secure_sum.total import SUM_KINDS
 from unpooled.training.protocols import Protocol
 from unpooled.training.questions import HandedOver, Rows, install
 from unpooled.training.randomness import torch_stream
 from unpooled.training.recipe import Recipe
 from unpooled.training.result import Result
+from unpooled.training.sealed.exchange import hops
+from unpooled.training.sealed.executor import admit
+from unpooled.training.sealed.questions import SealedTrain
 
-TRAINING_KINDS = ("begin", "train", "rows", *SUM_KINDS)
+TRAINING_KINDS = ("begin", "train", SealedTrain.kind, "rows", *SUM_KINDS)
 """Question kinds whose bytes are the price of training; evaluation is counted apart."""
 
 
@@ -78,6 +81,7 @@ class Training:
         if evaluate_every is not None:
             errors.positive(evaluate_every=evaluate_every)
         recipe = replace(recipe, proximal=protocol.mu, corrected=protocol.corrected)
+        recipe = replace(recipe, sealed_hops=recipe.sealed_hops and hops(protocol.exchange()))
         protocol.check(recipe)
         self.federation, self.recipe, self.protocol = federation, recipe, protocol
         self._trained_on: Federation = federation
@@ -88,13 +92,18 @@ class Training:
         if protocol.simulation_only:
             self._trained_on, recipe = pooled(federation, recipe)
         self._install(recipe)
-        program = secured(protocol.exchange()) if recipe.secure_sum else protocol.exchange()
+        program = guarded(protocol.exchange(), secure_sum=recipe.secure_sum, sealed_hops=recipe.sealed_hops)
         look = evaluate_every or max(1, steps // 40)
         tolerant = isinstance(federation, Remote) and federation.patience.at_least is not None
         if tolerant and not protocol.tolerates_absence:
             raise BadSetting(
                 f"{protocol.label} needs every site in every exchange: leave at_least out of [federation], so that the "
                 "run waits, or take FedAvg or FedDC, which go on without."
+            )
+        if tolerant and recipe.sealed_hops:
+            raise BadSetting(
+                "A sealed model that waits for a site which is away can be read nowhere else: leave at_least out of "
+                "[federation], so that the coordinator waits for all sites, or leave sealed_hops out."
             )
         self.coordinator = Coordinator(
             self._trained_on,
@@ -122,6 +131,8 @@ class Training:
             self._trained_on.install(recipe)
         elif isinstance(self._trained_on, InProcess):
             install(list(self._trained_on), recipe)
+            if recipe.sealed_hops:
+                admit(list(self._trained_on))
         elif recipe.blueprint is None:
             raise BadSetting(
                 "Real sites run no code but their own release: take a model, loss and optimizer by name, as configs do."
@@ -130,7 +141,7 @@ class Training:
     def _looking(self) -> Observer:
         if isinstance(self._trained_on, Remote):
             accounts = self.recipe.privacy is not None
-            closed = accounts or self.recipe.secure_sum
+            closed = accounts or self.recipe.secure_sum or self.recipe.sealed_hops
             return AtSites(self._trained_on, self.coordinator.held_models, closed=closed, accounts=accounts)
         return InSimulation(self._trained_on)
 

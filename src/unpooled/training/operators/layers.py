@@ -153,7 +153,7 @@ class only(Stateless):
         if inner is None:
             return None
         poll = inner.poll and Poll(inner.poll.threshold, self._named(inner.poll.layers, facts))
-        return Pull(inner.sites, self._named(inner.layers, facts), poll)
+        return Pull(inner.sites, self._named(inner.layers, facts), poll, recipients=inner.recipients)
 
     def active(self, round: int, facts: Facts) -> Sites:
         return self.exchange.active(round, facts)

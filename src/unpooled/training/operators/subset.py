@@ -33,6 +33,11 @@ class subset:
         rng = facts.streams.generator("subset", round // self.period)
         return np.sort(rng.choice(facts.sites, size=count, replace=False)).astype(np.int64)
 
+    def _following(self, round: int, now: Sites, facts: Facts) -> Sites:
+        """Who starts from what this step's sites, `now`, hand on."""
+        period_ends = round % self.period == self.period - 1 and round != facts.steps - 1
+        return self.active(round + 1, facts) if period_ends else now
+
     def _facts(self, round: int, facts: Facts) -> Facts:
         now = self.active(round, facts)
         assert now is not None
@@ -47,7 +52,12 @@ class subset:
     def pulls(self, round: int, facts: Facts) -> Pull | None:
         now = self.active(round, facts)
         inner = self.exchange.pulls(round, self._facts(round, facts))
-        return None if inner is None else Pull(_pick(now, inner.sites), inner.layers, inner.poll)
+        if inner is None:
+            return None
+        recipients = inner.recipients
+        if recipients is not None:
+            recipients = _pick(self._following(round, now, facts), recipients)
+        return Pull(_pick(now, inner.sites), inner.layers, inner.poll, recipients=recipients)
 
     def preview(self, row: Array | None, rows: Array, round: int, memory: Memory, facts: Facts) -> Array | None:
         return self.exchange.preview(row, rows, round, memory, self._facts(round, facts))
@@ -55,8 +65,7 @@ class subset:
     def __call__(self, channel: Channel, memory: Memory, rng: np.random.Generator, facts: Facts) -> Memory:
         t = channel.round
         now, inside = self.active(t, facts), self._facts(t, facts)
-        period_ends = t % self.period == self.period - 1 and t != facts.steps - 1
-        following = self.active(t + 1, facts) if period_ends else now
+        following = self._following(t, now, facts)
         pull = self.exchange.pulls(t, inside)
         nothing = pull is None or (pull.sites is not None and not len(pull.sites))
         held = None if pull is None or nothing else channel.pull(_pick(now, pull.sites), pull.layers)

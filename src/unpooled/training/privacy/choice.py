@@ -12,12 +12,15 @@ from unpooled.training.privacy.dp_sgd import DPSGDExecutor
 from unpooled.training.privacy.secure_sum.executor import SumOnlyExecutor
 from unpooled.training.privacy.settings import DPSGD, Privacy
 from unpooled.training.recipe import Recipe
+from unpooled.training.sealed.executor import SealingExecutor
 
 
 def choose_private(recipe: Recipe, sites: Sequence[Site]) -> Choice:
     """The executor of a recipe, behind those that guard what it sends."""
     choice = choose(recipe, sites) if recipe.privacy is None else _noisy(recipe, sites, recipe.privacy)
-    return Choice(SumOnlyExecutor(choice.executor, sites), choice.reason) if recipe.secure_sum else choice
+    if recipe.secure_sum:
+        choice = Choice(SumOnlyExecutor(choice.executor, sites), choice.reason)
+    return Choice(SealingExecutor(choice.executor, sites), choice.reason) if recipe.sealed_hops else choice
 
 
 def _noisy(recipe: Recipe, sites: Sequence[Site], setting: Privacy) -> Choice:

@@ -18,6 +18,7 @@ from unpooled.sites.site import Site
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Executor, Seats, positions
 from unpooled.training.privacy.account import Account
+from unpooled.training.unwritten import Unwritten
 
 
 class PrivateExecutor(abc.ABC):
@@ -27,13 +28,22 @@ class PrivateExecutor(abc.ABC):
         self.inner, self._sites = inner, sites
         self.name, self.layout, self.seats = inner.name, inner.layout, inner.seats
 
+    @property
+    def hides_loss(self) -> bool:
+        """Whether training losses stay at the site."""
+        return True
+
     @abc.abstractmethod
     def refuses(self, seats: Seats, steps: int) -> bool:
         """Whether one of these sites would refuse to send its model after `steps` more local steps."""
 
     @abc.abstractmethod
-    def rows(self, seats: Seats, layers: Layers = None) -> Array:
+    def rows(self, seats: Seats, layers: Layers = None) -> Array | Unwritten:
         """Models as they may leave. Raises `Refused`."""
+
+    def shown(self, seats: Seats, layers: Layers = None) -> Array | Unwritten:
+        """Models as they may be looked at between two exchanges. Raises `Refused`."""
+        return self.rows(seats, layers)
 
     @abc.abstractmethod
     def outgoing(self, seats: Seats) -> Array:
@@ -58,7 +68,7 @@ class PrivateExecutor(abc.ABC):
             "fixed times, or without privacy."
         )
 
-    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array]:
+    def gradients(self, seats: Seats, step: int) -> tuple[Array, Array | Unwritten]:
         """Refused: gradients would leave without noise."""
         raise Unsupported(
             "Gradients are sent as they are, without noise: train with FedDC or FedAvg, or without privacy."

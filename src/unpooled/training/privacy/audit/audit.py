@@ -88,8 +88,8 @@ def audit(
         raise BadSetting(f"worlds must be an even number of at least 8, got {worlds}: each row is in half of them.")
     if protocol.simulation_only:
         raise BadSetting(f"{protocol.label} hands over the rows themselves: there is nothing to infer.")
-    hidden = recipe.secure_sum
-    recipe = replace(recipe, proximal=protocol.mu, secure_sum=False)
+    hidden = recipe.secure_sum and not recipe.sealed_hops  # under sealed hops another site sees single models
+    recipe = replace(recipe, proximal=protocol.mu, secure_sum=False, sealed_hops=False)
     split = halves(sites, worlds, recipe.streams)
     federation = InProcess.of(split.sites)
     install(split.sites, recipe)

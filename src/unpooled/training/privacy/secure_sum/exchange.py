@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from unpooled.combine import Array, mean
 from unpooled.errors import BadSetting
 from unpooled.training.exchange import NOBODY, Channel, Exchange, Facts, Memory, Pull
-from unpooled.training.operators import (
-    Hop,
-    Nothing,
-    Stateless,
-    aggregate,
-    at_end,
-    chain,
-    every,
-    first,
-    only,
-    rotate,
-    server,
-    subset,
-)
+from unpooled.training.operators import Hop, Nothing, Stateless, aggregate, server
+from unpooled.training.operators.inner import holds_others, within
+from unpooled.training.sealed.exchange import sealed_hop
 
 
 @dataclass(frozen=True)
@@ -72,15 +61,13 @@ def secured(exchange: Exchange) -> Exchange:
             name = getattr(exchange.combine, "__name__", exchange.combine)
             raise BadSetting(f"{name} needs single models, which a secure sum hides: use the mean.")
         return secure_aggregate(exchange.weighted) if isinstance(exchange, aggregate) else secure_server(exchange)
-    if isinstance(exchange, Hop):
+    if isinstance(exchange, Hop) and not isinstance(exchange, sealed_hop):
         raise BadSetting(
-            "Daisy-chaining hands on single models through the coordinator, and a secure sum is to hide them: use "
-            "FedAvg or FedProx, or leave secure_sum out."
+            "Daisy-chaining hands on single models through the coordinator, and a secure sum is to hide them: set "
+            "sealed_hops as well, use FedAvg or FedProx, or leave secure_sum out."
         )
-    if isinstance(exchange, (every, at_end, only, rotate, subset)):
-        return replace(exchange, exchange=secured(exchange.exchange))
-    if isinstance(exchange, (chain, first)):
-        return type(exchange)(*map(secured, exchange.exchanges))
-    if isinstance(exchange, (Nothing, secure_aggregate, secure_server)):
+    if holds_others(exchange):
+        return within(exchange, secured)
+    if isinstance(exchange, (Nothing, sealed_hop, secure_aggregate, secure_server)):
         return exchange
     raise BadSetting(f"{type(exchange).__name__} needs single models, which a secure sum hides: use FedAvg or FedProx.")

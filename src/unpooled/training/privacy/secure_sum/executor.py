@@ -36,7 +36,7 @@ class SumOnlyExecutor(PrivateExecutor):
         )
 
     def under_masks(self, seats: Seats, layers: Layers = None) -> Array:
-        """Models about to be masked, shape (k, width)."""
+        """Models about to be masked, or sealed for another site, shape (k, width)."""
         rows = np.asarray(self.inner.rows(seats, layers))
         self._must_be_finite(seats, rows, "model")
         return rows

@@ -14,6 +14,7 @@ from unpooled.sites.questions import Answer, Question, handles
 from unpooled.sites.site import Site
 from unpooled.training.privacy.secure_sum import fixed_point, keys, shamir
 from unpooled.training.privacy.secure_sum.executor import SumOnlyExecutor
+from unpooled.training.sealed.executor import SealingExecutor
 
 LETTER_BYTES = 2 * shamir.SHARE_BYTES + keys.SEAL_BYTES
 SMALLEST = 3
@@ -162,6 +163,7 @@ def sum_masked(site: Site, question: SumMasked) -> MaskedRow:
     if desk.masked or unknown or len(question.names) < desk.threshold or site.name not in question.names:
         raise Refused("it masks one model for the sites of the secure sum, and no other.")
     executor, seat = site.state["seat"]
+    executor = executor.inner if isinstance(executor, SealingExecutor) else executor
     if not isinstance(executor, SumOnlyExecutor):
         raise SiteFailed("it was not set up for secure sums.")
     desk.masked, desk.partners = True, question.names
