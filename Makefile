@@ -14,7 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c const
 $(shell .venv/bin/python -c '' 2>/dev/null || rm -f .venv/bin/python .venv/.installed .venv/.installed-dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check flower fix bench examples docs axe clean
+.PHONY: help demo test slow check flower fix bench engines examples docs axe clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,10 @@ benchmarks/.venv-%/.installed: benchmarks/requirements-%.txt $(wildcard benchmar
 	@$(BIN)/python -m venv --clear --without-pip benchmarks/.venv-$* && \
 	$(BIN)/python -m pip --disable-pip-version-check --python benchmarks/.venv-$*/bin/python install --quiet -r $< && \
 	touch $@ || echo "$* could not be installed: it is not measured."
+
+# Dask, Ray and Spark are heavy and bring pins of their own, so they are not in .venv; Spark needs Java.
+engines: benchmarks/.venv-engines/.installed  ## unpooled.parallel on local clusters of Dask, Ray and Spark
+	PYTHONPATH=src OMP_NUM_THREADS=1 benchmarks/.venv-engines/bin/python -m pytest tests/contract/test_engines.py
 
 # The image files may lie anywhere below DATA; examples/small_images/README.md says where to get them.
 examples: .venv/.installed  ## four image comparisons: make examples DATA=FOLDER; then docs/small_images.md is written anew

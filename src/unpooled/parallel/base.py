@@ -26,6 +26,7 @@ from unpooled.parallel.maps import map_and_learner
 from unpooled.parallel.models import Models, fit_here, fit_where_it_lies
 from unpooled.parallel.parameters import Layout, carrier
 from unpooled.parallel.partitions import Partitions, partitions
+from unpooled.parallel.parts import codes_of
 from unpooled.parallel.planning import Size
 from unpooled.parallel.rows import Rows
 from unpooled.parallel.warning import warn
@@ -86,11 +87,10 @@ class Machine(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         codes = None
         if self._classifies:
             check_classification_targets(y)
-            classes, codes = np.unique(y, return_inverse=True)
-            self._set_classes(classes)
+            self._set_classes(np.unique(y))
+            codes = codes_of(y, self.classes_)
         steps, layout = self._parts_of_the_estimator()
         rows = Rows(X, y, sample_weight)
-        codes = None if codes is None else codes.astype(np.int32)
         found = fit_here(self, rows, self._classes(), codes, steps, layout, streams)
         return self._finish(found, layout, streams)
 

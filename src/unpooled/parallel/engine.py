@@ -19,7 +19,7 @@ from joblib.parallel import get_active_backend
 from unpooled.combine import Array
 from unpooled.errors import SiteFailed
 from unpooled.parallel.fitting import Fitted, Work, fit_parts
-from unpooled.parallel.rows import Mapped, Rows, mapped_file
+from unpooled.parallel.rows import MappedFile, Rows, mapped_file
 
 BATCH_BYTES = 64_000_000
 """Rows sent to another process at once."""
@@ -38,7 +38,7 @@ def fit_everywhere(
     alike = jobs == 1 or getattr(get_active_backend()[0], "supports_sharedmem", False)
     file = None if alike else mapped_file(rows.features)
     if file is not None:
-        rows = Rows(Mapped(file, np.arange(len(rows.targets))), rows.targets, rows.weights)
+        rows = Rows(file, rows.targets, rows.weights)
     bounds = np.linspace(0, len(parts), _batches(rows, len(parts), jobs, alike) + 1).astype(int)
 
     def batches() -> Iterator[Any]:
@@ -66,7 +66,7 @@ def run(tasks: Any, n_jobs: int | None) -> list[Any]:
 
 def _batches(rows: Rows, parts: int, jobs: int, alike: bool) -> int:
     """Four a worker, so that none waits long for the last; more where rows have to be sent."""
-    size = 0 if alike or isinstance(rows.features, Mapped) else _bytes(rows.features)
+    size = 0 if alike or isinstance(rows.features, MappedFile) else _bytes(rows.features)
     return min(parts, max(4 * jobs if jobs > 1 else 1, -(-size // BATCH_BYTES)))
 
 

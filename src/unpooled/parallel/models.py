@@ -18,7 +18,7 @@ from unpooled.parallel.fitting import Fitted, Work, fit_learner, fit_part
 from unpooled.parallel.maps import fit_map
 from unpooled.parallel.parameters import Layout, determined
 from unpooled.parallel.partitions import Partitions, Summary
-from unpooled.parallel.parts import deal
+from unpooled.parallel.parts import deal, row_numbers
 from unpooled.parallel.planning import FEW, Size
 from unpooled.parallel.quality import bad_share, hold_out
 from unpooled.parallel.rows import Rows
@@ -75,7 +75,7 @@ def fit_here(
     start = time.perf_counter()
     shared = fit_map(steps, rows.features, rows.targets, streams.generator("parallel", "map"))
     mapped_in = time.perf_counter() - start
-    used, held = hold_out(np.arange(len(rows.targets)), codes, machine.min_score, streams)
+    used, held = hold_out(row_numbers(len(rows.targets)), codes, machine.min_score, streams)
     work = Work(layout.learner, layout, shared, classes, len(used))
     parameters = layout.dimension(width_of(shared, rows.features)) or _probed(work, rows, used, codes, streams)
     size = checked_size(machine, len(used), parameters)
@@ -215,8 +215,18 @@ def _whole(work: Work, part: tuple[Any, Array, Array | None], size: Size, mapped
 
 
 def _shares(counts: Array, models: int) -> list[int]:
-    """How many parts each partition fits: at least one where it has rows, else in proportion to them."""
-    shares = np.where(counts > 0, np.maximum(1, models * counts // counts.sum()), 0)
+    """How many parts each partition fits, in proportion to its rows (Sainte-Lague); the smallest may fit none.
+
+    >>> _shares(np.array([500, 491, 9]), 6)
+    [3, 3, 0]
+    """
+    shares = models * counts // counts.sum()
     while shares.sum() < models:
-        shares[np.argmax(counts / np.maximum(shares, 1))] += 1
+        shares[np.argmax(counts / (2 * shares + 1))] += 1
+    lost = int(counts[shares == 0].sum())
+    if lost > counts.sum() / 100:
+        warn(
+            f"{lost} of {counts.sum()} rows lie in partitions too small for a part of their own and are left out: "
+            "make partitions of equal size (repartition, rechunk, row_group_size)."
+        )
     return [int(share) for share in shares]

@@ -20,7 +20,7 @@ from unpooled.parallel.base import Machine, asks, root
 from unpooled.parallel.fitting import seeded
 from unpooled.parallel.maps import fit_map
 from unpooled.parallel.models import Models, checked_size, seeds_of, width_of
-from unpooled.parallel.parts import deal
+from unpooled.parallel.parts import deal, row_numbers
 from unpooled.parallel.planning import Size
 from unpooled.seeds import Streams
 
@@ -54,7 +54,7 @@ class Online(Machine):
         batch, self.batches_ = self.batches_, self.batches_ + 1
         streams = Streams(seed)
         start = time.perf_counter()
-        dealt = deal(np.arange(len(y)), size.models, None, streams.generator("parallel", "batch", batch))
+        dealt = deal(row_numbers(len(y)), size.models, None, streams.generator("parallel", "batch", batch))
         features = X if shared is None else shared.transform(X)
         given = {"classes": self.classes_} if self._classifies else {}
         seconds = []

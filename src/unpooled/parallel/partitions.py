@@ -17,7 +17,7 @@ from unpooled.combine import Array
 from unpooled.errors import BadData, BadSetting
 from unpooled.parallel.fitting import Fitted, Work, fit_part, fit_parts
 from unpooled.parallel.maps import PILOT
-from unpooled.parallel.parts import deal
+from unpooled.parallel.parts import deal, row_numbers
 from unpooled.parallel.rows import Rows
 from unpooled.seeds import Streams
 
@@ -127,7 +127,7 @@ def _fit_partition(
         return []
     codes = None if work.classes is None else np.searchsorted(work.classes, targets)
     rng = np.random.default_rng(seed)
-    dealt = deal(np.arange(len(targets)), share, codes, rng)
+    dealt = deal(row_numbers(len(targets)), share, codes, rng)
     return fit_parts(work, Rows(features, targets, weights), dealt.parts, rng.integers(2**31, size=share).tolist())
 
 

@@ -22,12 +22,26 @@ class Dealt:
     refilled: int
 
 
+def row_numbers(count: int) -> Array:
+    """0 to count - 1 in four bytes each where they fit: for many narrow rows they are what takes memory."""
+    return np.arange(count, dtype=np.int32 if count < 2**31 else np.int64)
+
+
+def codes_of(labels: Array, classes: Array) -> Array:
+    """Class numbers (n,) in as few bytes as they need, a million labels at a time."""
+    codes = np.empty(len(labels), dtype=np.min_scalar_type(len(classes)))
+    for low in range(0, len(labels), 1_000_000):
+        codes[low : low + 1_000_000] = np.searchsorted(classes, labels[low : low + 1_000_000])
+    return codes
+
+
 def deal(rows: Array, parts: int, codes: Array | None, rng: np.random.Generator) -> Dealt:
     """Deal row numbers `rows` (n,) to `parts`; `codes` (of all rows) are class numbers, None for regression."""
     order = rng.permutation(rows)
     if codes is None:
         return Dealt([np.sort(order[i::parts]) for i in range(parts)], 0)
-    order = order[np.argsort(codes[order], kind="stable")]
+    mine = codes[order]
+    order = np.concatenate([order[mine == code] for code in np.unique(mine)])
     dealt = [np.sort(order[i::parts]) for i in range(parts)]
     return _refilled(dealt, order, codes, rng)
 

@@ -14,7 +14,7 @@ from unpooled.combine import Array
 
 @dataclass(frozen=True)
 class Rows:
-    """Features (n, p), an array or a CSR matrix; targets (n,); sample weights (n,) or None."""
+    """Features (n, p), an array, a CSR matrix or a mapped file; targets (n,); sample weights (n,) or None."""
 
     features: Any
     targets: Array
@@ -29,9 +29,9 @@ class Rows:
         """The rows of these parts alone, for another process, and their numbers there; a mapped file stays one."""
         together = np.concatenate(parts)
         ends = np.cumsum([len(part) for part in parts])[:-1]
-        if isinstance(self.features, Mapped):
+        if isinstance(self.features, MappedFile):
             used, inverse = np.unique(together, return_inverse=True)
-            features: Any = Mapped(self.features.file, self.features.rows[used])
+            features: Any = Mapped(self.features, used)
         else:
             features, used, inverse = self.features[together], together, np.arange(len(together))
         weights = None if self.weights is None else self.weights[used]
@@ -52,6 +52,9 @@ class MappedFile:
         """The array, mapped and read only."""
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, order=self.order)
 
+    def __getitem__(self, numbers: Array) -> Array:
+        return np.asarray(self.open()[numbers])
+
 
 @dataclass(frozen=True)
 class Mapped:
@@ -61,7 +64,7 @@ class Mapped:
     rows: Array
 
     def __getitem__(self, numbers: Array) -> Array:
-        return np.asarray(self.file.open()[self.rows[numbers]])
+        return self.file[self.rows[numbers]]
 
 
 def mapped_file(features: Any) -> MappedFile | None:

@@ -59,13 +59,13 @@ def test_only_whole_files_are_mapped_again(tmp_path: Path) -> None:
 def test_only_the_rows_of_its_parts_are_sent(tmp_path: Path, mapped: bool) -> None:
     import pickle
 
-    from unpooled.parallel.rows import Mapped, MappedFile
+    from unpooled.parallel.rows import MappedFile
 
     x = np.arange(3000.0).reshape(1000, 3)
     np.save(tmp_path / "x.npy", x)
     file = mapped_file(np.load(tmp_path / "x.npy", mmap_mode="r"))
     assert isinstance(file, MappedFile)
-    rows = Rows(Mapped(file, np.arange(1000)) if mapped else x, np.arange(1000), None)
+    rows = Rows(file if mapped else x, np.arange(1000), None)
     parts = [np.array([5, 9]), np.array([0, 5, 999])]
     sent, numbers = rows.packed(parts)
     assert len(pickle.dumps(sent)) < 2000
@@ -158,3 +158,14 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path: Path) -> None:
     x[70, 1] = np.nan
     with pytest.raises(BadData, match="Partition 1 contains NaN or infinity"):
         machine(LogisticRegression()).fit(Parquet(write(path, x, y, 50), target="label"))
+
+
+def test_a_scrap_of_a_partition_fits_no_part(tmp_path: Path) -> None:
+    """1803 rows in groups of 600: the last three rows are left out, and no model is lost for them."""
+    x, y = logistic(1803, features=3)
+    path = write(tmp_path / "rows.parquet", x, y, 600)
+    fitted = machine(LogisticRegression(), height=1).fit(Parquet(path, target="label"))
+    assert (fitted.n_models_, fitted.n_dropped_) == (6, 0)
+    path = write(tmp_path / "uneven.parquet", x[:640], y[:640], 600)
+    with pytest.warns(MachineWarning, match="40 of 640 rows lie in partitions too small"):
+        assert machine(LogisticRegression(), height=1).fit(Parquet(path, target="label")).n_models_ == 6
