@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -44,16 +44,24 @@ def free_port() -> int:
 class Deployment:
     """SuperLink and SuperNodes in `folder`; `sites` maps a site's name to what its node config says besides the name.
 
-    As a context manager it starts all, and at the end kills what it started. SuperNodes dial `fleet_port`, which is the
-    SuperLink's own unless a proxy is put before it.
+    As a context manager it starts all, and at the end kills what it started. `proxy` is told the port of the SuperLink,
+    starts what is put before it, and returns the port that SuperNodes dial. The SuperNodes of `guarded` sites find the
+    commands of `unpooled flower guard` first on their PATH.
     """
 
     def __init__(
-        self, folder: Path, sites: Mapping[str, Mapping[str, str]], *, env: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        sites: Mapping[str, Mapping[str, str]],
+        *,
+        env: Mapping[str, str] | None = None,
+        proxy: Callable[[int], int] | None = None,
+        guarded: Collection[str] = (),
     ) -> None:
         self.folder, self.sites = folder, {name: dict(config) for name, config in sites.items()}
         self.port = free_port()
         self.fleet_port = self.port
+        self.proxy, self.guarded = proxy, guarded
         self.bin = Path(sys.executable).parent
         self.env = {**os.environ, **QUIET, "HOME": str(folder), "FLWR_HOME": str(folder / ".flwr"), **(env or {})}
         self.env["PATH"] = f"{self.bin}{os.pathsep}{self.env.get('PATH', '')}"
@@ -74,6 +82,8 @@ class Deployment:
             for name in self.sites:
                 key_pair(self.folder / name)
                 self.register(name)
+            if self.proxy is not None:
+                self.fleet_port = self.proxy(self.port)
             for name in self.sites:
                 self.start_site(name)
             wait_for(lambda: len(self.online()) == len(self.sites), "SuperNodes online", START_S, pause=1.0)
@@ -85,6 +95,8 @@ class Deployment:
     def __exit__(self, *_: object) -> None:
         for name in list(self.processes):
             self.kill(name)
+        for pid in self._helpers("flwr-serverapp") + self._helpers("flower-superexec"):
+            os.kill(pid, signal.SIGKILL)
 
     def start_superlink(self) -> None:
         """The SuperLink, and wait until it listens."""
@@ -104,17 +116,40 @@ class Deployment:
     def start_site(self, name: str) -> None:
         """The SuperNode of a site, under the key that was registered."""
         config = " ".join(f'{key}="{value}"' for key, value in {"site": name, **self.sites[name]}.items())
+        path = self.env["PATH"]
+        if name in self.guarded:
+            subprocess.run([self.bin / "unpooled", "flower", "guard", self.folder / "guard"], check=True, env=self.env)
+            path = f"{self.folder / 'guard'}{os.pathsep}{path}"
         self._start(
             name, "flower-supernode", "--root-certificates", "ca.crt", "--superlink", f"127.0.0.1:{self.fleet_port}",
             "--auth-supernode-private-key", name, "--port", str(free_port()), "--node-config", config,
+            PATH=path, FLOWER_SITE=name,
         )  # fmt: skip
 
-    def _start(self, name: str, command: str, *arguments: str) -> None:
+    def _start(self, name: str, command: str, *arguments: str, **env: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [str(self.bin / command), *arguments],
-                cwd=self.folder, env=self.env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                cwd=self.folder,
+                env={**self.env, **env},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def kill_serverapp(self) -> None:
+        """End the process of the run that goes on, as a crash would."""
+        found = self._helpers("flwr-serverapp")
+        if not found:
+            raise RuntimeError("There is no ServerApp to kill.")
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+
+    def _helpers(self, command: str) -> list[int]:
+        """Processes of that name that the SuperLink started: they have a session of their own, and know its port."""
+        marks = (command.encode(), f"127.0.0.1:{self.port}".encode())
+        commands = {path: _content(path) for path in Path("/proc").glob("[0-9]*/cmdline")}
+        return [int(path.parent.name) for path, line in commands.items() if all(mark in line for mark in marks)]
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         """End a process that this started; killed, all its children go too."""
@@ -165,6 +200,13 @@ class Deployment:
     def log(self, name: str) -> str:
         """What a process of this deployment has printed."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # the process has ended meanwhile
+        return b""
 
 
 def wait_for(done: Callable[[], bool], what: str, limit: float, *, pause: float = 0.2) -> None:

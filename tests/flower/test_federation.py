@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,15 @@ from safetensors.numpy import load_file
 from tests.cli.calls import write_config
 from tests.flower.room import Mishap, Room, SuperNode
 from unpooled.errors import BadSetting
-from unpooled.runs import flower_apps
 from unpooled.runs.config import load
 from unpooled.runs.execute import execute
+from unpooled.runs.flower_coordinator import coordinate
+from unpooled.runs.flower_site import open_agent
 from unpooled.sites.ledger import read, verify
+from unpooled.sites.questions import Answer, Failure, Question, handles
+from unpooled.sites.site import Site
 from unpooled.sites.transports.flower import FlowerLink, Pace, client_app
+from unpooled.sites.transports.remote import Remote
 
 pytestmark = pytest.mark.usefixtures("coordinator")
 SITES = ("clinic-0", "clinic-1", "clinic-2")
@@ -42,13 +47,20 @@ def storm(seed: int) -> Mishap:
     return lambda site, number: rng.choice(ways) if rng.random() < len(ways) / 12 else None
 
 
+def files(folder: Path, site: str) -> dict[str, str]:
+    """What a site's node config says: its data lie beside the config, and its policy allows so few rows."""
+    (folder / "policy.toml").write_text("min_samples = 2\n")
+    return {
+        "data": str(folder / f"sites/{site}.csv"),
+        "folder": str(folder / "kept" / site),
+        "policy": str(folder / "policy.toml"),
+    }
+
+
 def room(folder: Path, mishap: Mishap = lambda site, number: None) -> Room:
     """SuperNodes with the data beside the config, as an exported app runs there."""
-    app = client_app(flower_apps.open_agent)
-    config = {
-        name: {"data": str(folder / f"sites/{name}.csv"), "folder": str(folder / "kept" / name)} for name in SITES
-    }
-    return Room([SuperNode(name, app, {"site": name, **config[name]}) for name in SITES], mishap=mishap)
+    app = client_app(open_agent)
+    return Room([SuperNode(name, app, {"site": name, **files(folder, name)}) for name in SITES], mishap=mishap)
 
 
 def over_flower(folder: Path, grid: Room) -> Path:
@@ -57,7 +69,7 @@ def over_flower(folder: Path, grid: Room) -> Path:
     def link_to(names: tuple[str, ...], **settings: Any) -> FlowerLink:
         return FlowerLink(grid, names, trusting=settings["trusting"], pace=FAST)
 
-    return flower_apps.coordinate(folder / "config.toml", link_to, {**RUN_CONFIG, "runs": str(folder / "runs")})
+    return coordinate(folder / "config.toml", link_to, {**RUN_CONFIG, "runs": str(folder / "runs")})
 
 
 def models(run: Path) -> dict[str, np.ndarray]:
@@ -144,7 +156,7 @@ def test_a_run_needs_the_names_of_its_sites(sites: str, tmp_path: Path) -> None:
     write_config(tmp_path)
     told = {**RUN_CONFIG, "sites": sites, "runs": str(tmp_path / "runs")}
     with pytest.raises(BadSetting, match="sites in the run config"):
-        flower_apps.coordinate(tmp_path / "config.toml", partial(FlowerLink, room(tmp_path)), told)
+        coordinate(tmp_path / "config.toml", partial(FlowerLink, room(tmp_path)), told)
     assert not (tmp_path / "runs").exists()
 
 
@@ -157,7 +169,7 @@ def test_a_site_without_its_files_says_which_is_missing(
     told = {"site": "a", "data": str(tmp_path / "sites/clinic-0.csv"), "folder": str(tmp_path / "kept")}
     change(told, key)
     with pytest.raises(BadSetting, match=f"--node-config needs {key}="):
-        flower_apps.open_agent(told)
+        open_agent(told)
 
 
 def test_what_is_wrong_with_a_site_s_files_stays_in_its_own_log(
@@ -176,3 +188,34 @@ def test_what_is_wrong_with_a_site_s_files_stays_in_its_own_log(
     assert any("its SuperNode's own log says why" in line for line in told)
     assert not any("bad.csv" in line for line in told)
     assert "bad.csv cannot be read" in caplog.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Answer):
+    """How many rows a site holds."""
+
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HowMany(Question):
+    """A kind of question that a project of its own may add."""
+
+    kind: ClassVar[str] = "how_many_in_test_of_flower"
+    tells: ClassVar[str] = "A count."
+    answer: ClassVar[type[Answer]] = Rows
+
+
+@handles(HowMany)
+def how_many(site: Site, question: HowMany) -> Rows:
+    return Rows(rows=len(site.state["table"]))
+
+
+def test_a_kind_of_question_of_one_s_own_is_asked_like_any_other_and_refused_like_any_other(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    remote = Remote(FlowerLink(room(tmp_path), SITES, pace=FAST), "run")
+    question = dict.fromkeys(SITES, HowMany())
+    refused = remote.ask(question)
+    assert {type(answer) for answer in refused.values()} == {Failure}  # the careful policy names its kinds
+    (tmp_path / "policy.toml").write_text(f'min_samples = 2\nkinds = ["{HowMany.kind}"]\n')
+    assert remote.ask(question) == dict.fromkeys(SITES, Rows(rows=12))

@@ -44,7 +44,7 @@ def guard(
     """Write commands that keep a SuperNode from running any code but that of the unpooled installed here."""
     from unpooled.sites.transports.flower.guarded import write_commands
 
-    write_commands(folder, "unpooled.runs.flower_apps")
+    write_commands(folder, "unpooled.runs.flower_site")
     typer.echo(
         f"Start the SuperNode with PATH={folder.resolve()}:$PATH, and look at its log: it says so for each message."
     )

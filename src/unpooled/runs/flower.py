@@ -47,12 +47,12 @@ trust-node-config = false
 SERVER_APP = """\
 {mark}from pathlib import Path
 
-from unpooled.runs.flower_apps import coordinator_app
+from unpooled.runs.flower_coordinator import coordinator_app
 
 app = coordinator_app(Path(__file__).with_name("config.toml"))
 """
 CLIENT_APP = """\
-{mark}from unpooled.runs.flower_apps import site_app
+{mark}from unpooled.runs.flower_site import site_app
 
 app = site_app()
 """

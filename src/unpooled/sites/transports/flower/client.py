@@ -36,7 +36,7 @@ def client_app(open_agent: Callable[[Mapping[str, Any]], Agent]) -> ClientApp:
     """The app of a site. `open_agent` gets the SuperNode's node config, which has to name the site (`site="berlin"`).
 
     An empty message asks for that name and opens no agent. Flower hands the text of what is raised here to the
-    coordinator, with its code 2: what is missing in the node config is told, all else stays in the site's own log.
+    coordinator, with its code 2, so why a site's files cannot be used stays in the SuperNode's own log.
     """
     app = ClientApp()
 
@@ -47,8 +47,6 @@ def client_app(open_agent: Callable[[Mapping[str, Any]], Agent]) -> ClientApp:
         try:
             with closing(open_agent(context.node_config)) as agent:
                 return Message(record_of(agent.handle(data)), reply_to=message)
-        except BadSetting:
-            raise
         except Exception as error:
             log.exception("The site's files cannot be used.")
             reason = f"{type(error).__name__} at the site: its SuperNode's own log says why."
