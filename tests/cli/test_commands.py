@@ -45,6 +45,8 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled demo",
         "unpooled flower export",
         "unpooled flower guard",
+        "unpooled ledger report",
+        "unpooled ledger show",
         "unpooled ledger verify",
         "unpooled plan",
         "unpooled policy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,3 +127,15 @@ def holdings(rows: list[dict[str, Any]], schema: Schema, figure: Path | None) ->
         page.print(f"Note: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if figure is not None:
         page.print(f"Figure: {figure}", highlight=False, soft_wrap=True)
+
+
+def ledger_lines(lines: Sequence[Mapping[str, Any]]) -> None:
+    """A ledger as a table, one row a line; `--format json` has all its fields."""
+    table = Table("time (UTC)", "run", "question", "answer", "bytes", "asker", "epsilon")
+    for line in lines:
+        asked = f"{line['kind']} {line['number']}" if "number" in line else line["kind"]
+        answer = f"refused: {line['refused']}" if "refused" in line else line.get("answer", "")
+        spent = f"{line['privacy_spent']:.4g}" if line.get("privacy_spent") else ""
+        cells = [line["time"][:19], line["run"], asked, answer, line.get("bytes", ""), line["asker"], spent]
+        table.add_row(*(Text(str(cell), overflow="fold") for cell in cells))
+    page.print(table)

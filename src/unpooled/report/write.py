@@ -27,15 +27,24 @@ def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -
         raise BadSetting("A report needs at least one run's folder. `unpooled runs` lists the runs there are.")
     records = [read_record(folder) for folder in folders]
     sections = [_section(record, f"run-{number}", records) for number, record in enumerate(records, start=1)]
+    several = "" if len(sections) == 1 else f"{len(sections)} runs"
+    return write_page(sections, Path(out), title=title or several or sections[0].title, heading=title or several)
+
+
+def write_page(
+    sections: Sequence[Section], out: Path, *, title: str, heading: str = "", source: str = "the records of the runs"
+) -> Path:
+    """Write sections as one self-contained page that says what it was made from. Raises `BadSetting` like above."""
     page = render(
         "page.html.j2",
-        title=title or (sections[0].title if len(sections) == 1 else f"{len(sections)} runs"),
-        heading=title or ("" if len(sections) == 1 else f"{len(sections)} runs"),
+        title=title,
+        heading=heading,
         sections=sections,
         terms={word: meaning for section in sections for word, meaning in section.terms.items()},
         style=Markup(_style()),
+        source=source,
     )
-    return _write(Path(out), page)
+    return _write(out, page)
 
 
 def _section(record: Record, anchor: str, records: Sequence[Record]) -> Section:

@@ -11,10 +11,11 @@ from typing import Protocol
 from unpooled.runs.config import Config
 from unpooled.runs.identity import identity, slug
 from unpooled.runs.sources import Source, open_remote, open_source
+from unpooled.sites.answers import FOLDER, Answers
 from unpooled.sites.journal import Journal
 from unpooled.sites.ledger import Ledger
 from unpooled.sites.transports.link import Link
-from unpooled.sites.transports.remote import Received, Remote, Waiting
+from unpooled.sites.transports.remote import Remote, Waiting
 
 
 class Opener(Protocol):
@@ -57,15 +58,13 @@ class There:
     link: Link
     asker: str = "coordinator"
     watch: Callable[[Waiting], None] | None = None
-    heard: Callable[[str, Received], None] | None = None
     simulated: bool = False
 
     def open(self, config: Config, seed: int, folder: Path | None, name: str) -> Source:
-        """Prepared by questions; what the sites answer is journaled in the run's folder."""
+        """Prepared by questions; what the sites answer is journaled in the run's folder, and its hashes stay there."""
         journal = None if folder is None else Journal(journal_path(folder, name))
         token = secrets.token_hex(8) if journal is None else journal.token  # a folder that was deleted is another run
         run = f"{identity(config)}/{name}/{token}"
-        heard = self.heard
         remote = Remote(
             self.link,
             run,
@@ -73,13 +72,18 @@ class There:
             patience=config.federation,
             journal=journal,
             watch=self.watch,
-            heard=None if heard is None else lambda received: heard(run, received),
+            heard=None if folder is None else Answers(answers_path(folder, name), run).heard,
         )
         try:
             return open_remote(config.data, seed, remote)
         except BaseException:
             remote.close()
             raise
+
+
+def answers_path(folder: Path, name: str) -> Path:
+    """Where the coordinator writes down what it was told in a part of a run."""
+    return folder / FOLDER / f"{name}.jsonl"
 
 
 def journal_path(folder: Path, name: str) -> Path:

@@ -207,7 +207,7 @@ class Agent:
     ) -> dict[str, Any] | None:
         if self.site.ledger is None:
             return None
-        asked = {"run": envelope.run, "asker": envelope.asker, "number": envelope.number}
+        asked = {"site": self.site.name, "run": envelope.run, "asker": envelope.asker, "number": envelope.number}
         return self.site.ledger.line(kind, answer, body, round=envelope.round, **asked, **more)
 
     def _write_ledger(self) -> None:

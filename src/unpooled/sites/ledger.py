@@ -21,6 +21,8 @@ from unpooled.sites.questions import Answer, Failure, Question
 
 GENESIS = "0" * 64
 """The `previous` of the first line."""
+SETTLED = 4096
+"""Lines from the end among which `settle` looks; refusals may have followed those that it looks for."""
 
 
 def _now() -> str:
@@ -45,19 +47,16 @@ class Ledger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._cut = self._drop_torn_tail()
         self.head = GENESIS
-        for entry in read(self.path):
+        for entry in newest(self.path, 1):
             self.head = str(entry["hash"])
 
     def _drop_torn_tail(self) -> bytes:
         """A process that was killed while writing leaves half a line: cut it off. The next line will say so."""
-        if not self.path.exists():
-            return b""
-        data = self.path.read_bytes()
-        kept = data.rfind(b"\n") + 1
-        if kept < len(data):
+        cut = _end_of(self.path, 0)
+        if cut:
             with self.path.open("r+b") as file:
-                file.truncate(kept)
-        return data[kept:]
+                file.truncate(self.path.stat().st_size - len(cut))
+        return cut
 
     def record(self, question: Question, answer: Answer, *, round: int | None, privacy_spent: float = 0.0) -> None:
         """Write down what was sent in answer to `question` (or that it was refused, and why)."""
@@ -108,7 +107,8 @@ class Ledger:
         """
         if not lines:
             return
-        there = {str(entry["hash"]) for entry in read(self.path)}
+        whole = self.head == lines[-1]["hash"]
+        there = {str(entry["hash"]) for entry in (lines if whole else newest(self.path, SETTLED))}
         for line in lines:
             if line["hash"] in there:
                 continue
@@ -140,14 +140,45 @@ def read(path: str | Path) -> Iterator[dict[str, Any]]:
     except OSError as error:
         raise BadRecord(f"Ledger {path} cannot be read: {error.strerror}.") from error
     for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), start=1):
-        try:
-            entry = json.loads(raw)
-            as_written = entry["hash"] and _written(entry) == raw
-        except (ValueError, KeyError, TypeError):
-            as_written = False
-        if not as_written:
-            raise BadRecord(f"Ledger {path}, line {number} is no ledger line: it was changed or cut.")
-        yield entry
+        yield _entry(path, raw, f"line {number}")
+
+
+def newest(path: Path, count: int) -> list[dict[str, Any]]:
+    """At most so many lines from the end of a ledger, without reading what is before them."""
+    raws = _end_of(path, count).removesuffix(b"\n")
+    return [_entry(path, raw, "a line near its end") for raw in raws.split(b"\n")] if raws else []
+
+
+def _end_of(path: Path, lines: int) -> bytes:
+    """The last `lines` whole lines and what follows them, read from the end in larger and larger steps."""
+    size = path.stat().st_size if path.exists() else 0
+    step = 1 << 16
+    while True:
+        start = max(0, size - step)
+        data = _part_of(path, start) if size else b""
+        end = len(data)
+        for _ in range(lines + 1):
+            end = data.rfind(b"\n", 0, max(end, 0))
+        if end >= 0 or start == 0:
+            return data[end + 1 :]
+        step *= 4
+
+
+def _part_of(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read()
+
+
+def _entry(path: Path, raw: bytes, where: str) -> dict[str, Any]:
+    try:
+        entry: dict[str, Any] = json.loads(raw)
+        as_written = entry["hash"] and _written(entry) == raw
+    except (ValueError, KeyError, TypeError):
+        as_written = False
+    if not as_written:
+        raise BadRecord(f"Ledger {path}, {where} is no ledger line: it was changed or cut.")
+    return entry
 
 
 def verify(path: str | Path, *, head: str | None = None) -> int:

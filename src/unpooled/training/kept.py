@@ -1,6 +1,6 @@
 """What a site keeps of training over a restart: the executor's state, and its secrets in a secure sum.
 
-Whoever imports this module has all kinds of question that training asks, each with its handler: a real site does.
+Whoever imports this module has all kinds of question that are asked of a real site, each with its handler.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+import unpooled.sites.description
+import unpooled.sites.preparation  # noqa: F401  # statistics, too, are asked of real sites
 from unpooled.sites import containers
 from unpooled.sites.keeping import asked_again, saved
 from unpooled.sites.site import Site

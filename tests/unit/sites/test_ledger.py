@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unpooled.errors import BadRecord
-from unpooled.sites.ledger import GENESIS, Ledger, read, verify
+from unpooled.sites.ledger import GENESIS, Ledger, newest, read, verify
 from unpooled.sites.payload import encode, size
 from unpooled.sites.policy import Policy
 from unpooled.sites.questions import Failure
@@ -172,6 +172,18 @@ def test_a_process_killed_while_writing_is_recovered_and_says_so(path: Path) -> 
     assert recovered["sha256"] == sha256(torn).hexdigest()
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+def test_the_newest_lines_are_read_from_the_end(path: Path, count: int) -> None:
+    assert newest(path, count) == list(read(path))[-count:]
+    long = Ledger(path)
+    long.record(QUESTION, Failure(code="x", reason="y" * 100_000), round=0)  # longer than what is read at first
+    assert newest(path, 2) == list(read(path))[-2:]
+    assert Ledger(path).head == long.head
+    path.write_bytes(path.read_bytes() + b"{torn")
+    assert Ledger(path).head == long.head
+    assert newest(path, count) == list(read(path))[-count:]
+
+
 def test_reopening_continues_the_chain(path: Path) -> None:
     Ledger(path).record(QUESTION, answer(1), round=9)
     assert verify(path) == 6
@@ -180,7 +192,7 @@ def test_reopening_continues_the_chain(path: Path) -> None:
 def test_a_ledger_that_is_no_ledger_is_not_written_to(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("dear diary\n")
-    with pytest.raises(BadRecord, match="line 1 is no ledger line"):
+    with pytest.raises(BadRecord, match="a line near its end is no ledger line"):
         Ledger(other)
     assert other.read_text() == "dear diary\n"
 

@@ -236,14 +236,19 @@ class Remote:
         self.wire["sent"] += len(data)
 
     def _readable(self, envelope: Envelope, question: Question, body: bytes) -> bool:
-        """Keep an answer, if it is one. Where sites may be missing, one that cannot be read is none."""
+        """Keep an answer, if it is one. Where sites may be missing, one that cannot be read is none.
+
+        A failure that stops the run is not kept: once its cause is mended, the site is asked again.
+        """
+        strict = self.patience.at_least is None or self._strict
         try:
             answer = _read(envelope.site, question, body)
         except BadRecord:
-            if self.patience.at_least is None or self._strict:
+            if strict:
                 raise
             return False
-        self._keep(envelope, body)
+        if not (strict and isinstance(answer, Failure)):
+            self._keep(envelope, body)
         if self._heard is not None:
             where = (envelope.site, envelope.number, envelope.kind, envelope.round)
             self._heard(Received(*where, type(answer).__name__, size(answer), sha256(body).hexdigest()))
