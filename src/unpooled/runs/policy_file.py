@@ -26,7 +26,7 @@ tell_cells = false            # an error in the data is told without the cell th
 allow_raw_data = false        # single rows never leave
 kinds = [                     # the questions that are answered; a release that brings new ones changes nothing here
   "columns", "split", "categories", "moments", "prepare", "describe",        # statistics, to prepare the data
-  "begin", "train", "evaluate", "show", "spending",                          # training
+  "begin", "train", "train_sealed", "evaluate", "show", "spending",          # training
   "sum_keys", "sum_shares", "sum_masked", "sum_unmask",                      # secure sums
 ]
 

@@ -11,7 +11,7 @@ from unpooled.runs.execute import execute
 from unpooled.runs.openers import There
 from unpooled.runs.workers import Tick, Watch
 from unpooled.sites.transports.link import Link
-from unpooled.sites.transports.remote import Received, Waiting
+from unpooled.sites.transports.remote import Waiting
 
 OnWaiting = Callable[[Waiting], None]
 
@@ -32,14 +32,12 @@ def execute_over(
     told: Told,
     watch: Watch | None = None,
     waiting: OnWaiting | None = None,
-    heard: Callable[[str, Received], None] | None = None,
     stop: Callable[[], bool] | None = None,
     checkpoint_seconds: float = 10.0,
 ) -> dict[str, Any]:
     """Run the config over the sites behind `link`; killed at any point and called again, it ends with the same models.
 
-    `watch` hears of local steps, `waiting` about once a second whom the run waits for, `heard` of each answer with the
-    run it belongs to. Otherwise as `execute`.
+    `watch` hears of local steps, `waiting` about once a second whom the run waits for. Otherwise as `execute`.
     """
     config = real_sites(config)
     last = Tick(0, 1, "")
@@ -56,7 +54,7 @@ def execute_over(
         if waiting is not None:
             waiting(for_whom)
 
-    opener = There(link, watch=waited, heard=heard)
+    opener = There(link, watch=waited)
     ended = False
     try:
         result = execute(config, out, watch=ticked, stop=stop, opener=opener, checkpoint_seconds=checkpoint_seconds)
