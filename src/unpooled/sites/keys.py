@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from unpooled.errors import SiteFailed
 
+Buffer = bytes | memoryview
 KEY_BYTES = 32
 SEAL_BYTES = 16
 """What sealing adds to a letter."""
@@ -43,12 +44,12 @@ def agree(private: bytes, public: bytes, use: str) -> bytes:
     return derive(shared_secret(private, public), use.encode())
 
 
-def seal(key: bytes, letter: bytes, context: str) -> bytes:
+def seal(key: bytes, letter: Buffer, context: str) -> bytes:
     """Encrypt and sign. A key is used for one letter only, so the nonce may be constant."""
     return ChaCha20Poly1305(key).encrypt(bytes(12), letter, context.encode())
 
 
-def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
+def unseal(key: bytes, sealed: Buffer, context: str) -> bytes:
     """The letter; raises `SiteFailed` when it was changed on the way, or sealed with other words."""
     try:
         return ChaCha20Poly1305(key).decrypt(bytes(12), sealed, context.encode())

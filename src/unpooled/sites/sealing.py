@@ -16,7 +16,17 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from unpooled.errors import BadSetting, Refused, SiteFailed
-from unpooled.sites.keys import KEY_BYTES, SEAL_BYTES, derive, new_private_key, public_key, seal, shared_secret, unseal
+from unpooled.sites.keys import (
+    KEY_BYTES,
+    SEAL_BYTES,
+    Buffer,
+    derive,
+    new_private_key,
+    public_key,
+    seal,
+    shared_secret,
+    unseal,
+)
 
 STATE = "sealing"
 """Where a site's `Sealing` stands among what its handlers keep (`Site.state`)."""
@@ -81,7 +91,7 @@ class Sealing:
                 "that all sites have now."
             )
 
-    def seal(self, recipient: str, letter: bytes, *, after: int, subject: str) -> bytes:
+    def seal(self, recipient: str, letter: Buffer, *, after: int, subject: str) -> bytes:
         """The letter for `recipient`, `OVERHEAD` bytes longer. Raises `Refused` for a site that is not in the roster.
 
         `subject` is what both ends must agree on before the letter can be opened.
@@ -91,14 +101,15 @@ class Sealing:
         own, once = public_key(self.private), public_key(fresh)
         key = _letter_key(shared_secret(fresh, to), shared_secret(self.private, to), once, own, to)
         sealed = seal(key, letter, _context(self.name, recipient, after, subject))
-        return after.to_bytes(8, "little") + own + once + sealed
+        return b"".join((after.to_bytes(8, "little"), own, once, sealed))
 
     def open(self, data: bytes, *, subject: str) -> Opened:
         """The letter in `data`. Raises `Refused` for an unknown sender, `SiteFailed` where it cannot be opened."""
-        if len(data) < OVERHEAD:
-            raise SiteFailed(f"a sealed letter of {len(data)} bytes was cut: it takes {OVERHEAD} or more.")
-        after, rest = int.from_bytes(data[:8], "little"), data[8:]
-        theirs, once, sealed = rest[:KEY_BYTES], rest[KEY_BYTES : 2 * KEY_BYTES], rest[2 * KEY_BYTES :]
+        whole = memoryview(data)
+        if len(whole) < OVERHEAD:
+            raise SiteFailed(f"a sealed letter of {len(whole)} bytes was cut: it takes {OVERHEAD} or more.")
+        after, theirs = int.from_bytes(whole[:8], "little"), bytes(whole[8 : 8 + KEY_BYTES])
+        once, sealed = bytes(whole[8 + KEY_BYTES : 8 + 2 * KEY_BYTES]), whole[8 + 2 * KEY_BYTES :]
         sender = self.roster.name_of(theirs)
         secrets = shared_secret(self.private, once), shared_secret(self.private, theirs)
         key = _letter_key(*secrets, once, theirs, public_key(self.private))

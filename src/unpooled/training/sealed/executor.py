@@ -11,7 +11,7 @@ import numpy as np
 
 from unpooled.combine import Array
 from unpooled.errors import BadSetting, Refused, SiteFailed
-from unpooled.sites.sealing import STATE, Opened, Roster, Sealing, strangers
+from unpooled.sites.sealing import OVERHEAD, STATE, Opened, Roster, Sealing, strangers
 from unpooled.sites.site import Site
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Executor, Seats, positions
@@ -84,11 +84,12 @@ class SealingExecutor(PrivateExecutor):
         inner = self.inner
         rows = inner.under_masks(seats, layers) if isinstance(inner, SumOnlyExecutor) else inner.rows(seats, layers)
         subject = self._subject(session, layers)
-        sealed = [
-            self._sealing(seat).seal(recipient, _bytes(row), after=after, subject=subject)
-            for seat, recipient, row in zip(positions(seats, self.seats), recipients, np.asarray(rows), strict=True)
-        ]
-        return np.stack([np.frombuffer(letter, dtype=np.uint8) for letter in sealed])
+        models = np.ascontiguousarray(np.asarray(rows), dtype=_dtype(self.inner))
+        letters = np.empty((len(models), models.itemsize * models.shape[1] + OVERHEAD), dtype=np.uint8)
+        for i, (seat, recipient) in enumerate(zip(positions(seats, self.seats), recipients, strict=True)):
+            sealed = self._sealing(seat).seal(recipient, memoryview(models[i]).cast("B"), after=after, subject=subject)
+            letters[i] = np.frombuffer(sealed, dtype=np.uint8)
+        return letters
 
     def opened(self, seats: Seats, letters: Array, *, session: str, step: int, layers: Layers) -> Array:
         """The models in `letters`, shape (k, width), to be loaded; all are opened, or none. Raises `Refused`."""
@@ -169,10 +170,6 @@ class SealingExecutor(PrivateExecutor):
         for site in self._sites:
             if site.name in state["keys"]:
                 site.state[STATE] = Sealing(site.name, bytes.fromhex(state["keys"][site.name]), roster)
-
-
-def _bytes(row: Array) -> bytes:
-    return row.astype(row.dtype.newbyteorder("<")).tobytes()
 
 
 def _dtype(executor: Executor) -> np.dtype[Any]:
