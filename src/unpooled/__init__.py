@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unpooled.api import Comparison as Comparison
-    from unpooled.api import Trained as Trained
     from unpooled.api import audit as audit
     from unpooled.api import compare as compare
     from unpooled.api import train as train
@@ -26,12 +24,14 @@ if TYPE_CHECKING:
     from unpooled.parallel.machines import RadonMachineClassifier as RadonMachineClassifier
     from unpooled.parallel.machines import RadonMachineRegressor as RadonMachineRegressor
     from unpooled.parallel.parquet import Parquet as Parquet
+    from unpooled.results import Comparison as Comparison
+    from unpooled.results import Trained as Trained
     from unpooled.sites.description import describe_sites as describe_sites
     from unpooled.sites.loading import load_sites as load_sites
     from unpooled.sites.policy import Policy as Policy
     from unpooled.sites.site import Site as Site
     from unpooled.sites.splitting import split as split
-    from unpooled.sites.splitting import train_test as train_test
+    from unpooled.sites.train_test import train_test as train_test
     from unpooled.training.lazy import LazySites as LazySites
     from unpooled.training.learning_rate import suggest_lr as suggest_lr
     from unpooled.training.planning import plan as plan
@@ -73,8 +73,8 @@ if TYPE_CHECKING:
 
 # Names are fetched when first used, so that what needs no torch does not wait for it.
 _HOME = {
-    "Comparison": "api",
-    "Trained": "api",
+    "Comparison": "results",
+    "Trained": "results",
     "audit": "api",
     "compare": "api",
     "train": "api",
@@ -90,7 +90,7 @@ _HOME = {
     "Site": "sites.site",
     "split": "sites.splitting",
     "LazySites": "training.lazy",
-    "train_test": "sites.splitting",
+    "train_test": "sites.train_test",
     "describe_sites": "sites.description",
     "ClipAndNoise": "training.privacy",
     "DPSGD": "training.privacy",

@@ -5,16 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from unpooled.arguments import Sites, federation_from, held_out_from, loss_for, torch_threads
 from unpooled.errors import BadSetting, Diverged
-from unpooled.figures import curves
-from unpooled.figures.paired import paired_tests
-from unpooled.figures.results import comparison
-from unpooled.figures.summary import final_table, result_values
+from unpooled.results import Comparison, Trained
 from unpooled.seeds import Streams
 from unpooled.sites.splitting import split
 from unpooled.sites.transports.in_process import InProcess
@@ -26,90 +23,9 @@ from unpooled.training.privacy.audit import Audit
 from unpooled.training.privacy.audit import audit as audit_of
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe
-from unpooled.training.result import PRIVACY, Result
 from unpooled.training.sealed.exchange import hops
 from unpooled.training.train import Progress, Training, initialised, run
 from unpooled.training.tuning import Trial, Tune, trial_values
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-
-class Trained:
-    """One finished training. `model` is the aggregate; `models` are the state dicts of all sites, by name."""
-
-    def __init__(self, result: Result, executor: str, executor_reason: str, seed: int) -> None:
-        self._result, self.executor, self.executor_reason, self.seed = result, executor, executor_reason, seed
-        self.label, self.traffic, self.model, self.models = result.label, result.traffic, result.model, result.models
-
-    def frame(self) -> pd.DataFrame:
-        """One row a step, model (aggregate, local_mean, local_min) and metric, with bytes and messages so far."""
-        return self._result.frame()
-
-    def sites(self) -> pd.DataFrame:
-        """Final per-site results."""
-        return self._result.sites()
-
-    @property
-    def privacy(self) -> pd.DataFrame:
-        """What each site has spent: columns site, sends, epsilon, delta. The whole federation: the largest epsilon."""
-        import pandas as pd
-
-        return pd.DataFrame(self._result.privacy, columns=list(PRIVACY))
-
-    def final(self, metric: str = "accuracy", model: str = "aggregate") -> float:
-        """The last value of a metric."""
-        return self._result.final(metric, model)
-
-    def figure(self, metric: str = "accuracy", against: str = "steps") -> Figure:
-        """The metric against `steps` or `bytes`."""
-        return _figure(_labelled(self), metric, against)
-
-    def __repr__(self) -> str:
-        name, value = _main_metric(self._result)
-        return f"<{self.label}: {name} {value:.4g} after {self._result.history[-1][0]} local steps, {self.traffic!r}>"
-
-
-class Comparison:
-    """Several protocols on several seeds. `results[label][seed]` is one `Trained`.
-
-    `tuning`, if learning rates were chosen, has a row for each protocol, seed and rate tried: its results on the
-    validation rows by metric, and `chosen_for`, the seeds whose final training took it.
-    """
-
-    def __init__(self, results: dict[str, dict[int, Trained]], tuning: pd.DataFrame | None = None) -> None:
-        self.results, self.tuning = results, tuning
-
-    def frame(self) -> pd.DataFrame:
-        """All histories, with columns protocol and seed."""
-        import pandas as pd
-
-        return pd.concat(
-            [_labelled(t) for by_seed in self.results.values() for t in by_seed.values()], ignore_index=True
-        )
-
-    def table(self, metric: str | None = None) -> pd.DataFrame:
-        """Mean and half-width of the 95 % interval over seeds of the last value, for each protocol and model."""
-        first = next(iter(next(iter(self.results.values())).values()))
-        return final_table(self.frame(), metric or _main_metric(first._result)[0])
-
-    def differences(self, metric: str | None = None, reference: str | None = None) -> pd.DataFrame:
-        """Paired t tests over seeds with Holm's correction, of `reference` with each protocol or of all pairs.
-
-        Columns are those of `unpooled.figures.paired.paired_tests`: each row is protocol minus reference.
-        """
-        if reference is not None and reference not in self.results:
-            raise BadSetting(f"There is no protocol '{reference}'; there are {', '.join(self.results)}.")
-        first = next(iter(next(iter(self.results.values())).values()))
-        return paired_tests(result_values(self.frame(), metric or _main_metric(first._result)[0]), reference)
-
-    def figure(self, metric: str = "accuracy", against: str = "steps") -> Figure:
-        """The metric against `steps` or `bytes`, or `final` values with intervals."""
-        return _figure(self.frame(), metric, against)
-
-    def __repr__(self) -> str:
-        return str(self.table().to_string(index=False))
 
 
 def train(
@@ -279,24 +195,6 @@ def audit(
     made = recipe(module, loss=loss_for(loss, federation), lr=lr, seed=seed, **settings)
     with torch_threads(threads):
         return audit_of(list(federation), made, protocol, steps=steps, worlds=worlds, test=held_out_from(test, schema))
-
-
-def _labelled(trained: Trained) -> pd.DataFrame:
-    return trained.frame().assign(protocol=trained.label, seed=trained.seed)
-
-
-def _main_metric(result: Result) -> tuple[str, float]:
-    names = {name for _, _, name, *_ in result.history}
-    name = "accuracy" if "accuracy" in names else "rmse"
-    return name, result.final(name)
-
-
-def _figure(frame: pd.DataFrame, metric: str, against: str) -> Figure:
-    draw = {"steps": curves.accuracy_against_steps, "bytes": curves.accuracy_against_bytes, "final": comparison}
-    if against not in draw:
-        raise BadSetting(f"against must be one of {', '.join(draw)}, got {against!r}.")
-    figure: Figure = draw[against](frame, metric)
-    return figure
 
 
 @contextmanager

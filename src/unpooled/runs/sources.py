@@ -21,7 +21,8 @@ from unpooled.sites.policy import Policy
 from unpooled.sites.preparation import encode, prepare
 from unpooled.sites.schema import Schema, Table
 from unpooled.sites.site import Samples, Site, samples
-from unpooled.sites.splitting import split, train_test
+from unpooled.sites.splitting import split
+from unpooled.sites.train_test import train_test
 from unpooled.sites.transports.in_process import InProcess
 from unpooled.sites.transports.remote import Remote
 from unpooled.sites.validation import set_aside, together

@@ -21,7 +21,7 @@ from unpooled.sites.payload import Array
 from unpooled.sites.questions import Answer, Question, handles
 from unpooled.sites.schema import Missing, Table, Target, in_order, number
 from unpooled.sites.site import Site
-from unpooled.sites.splitting import train_test_rows
+from unpooled.sites.train_test import train_test_rows
 
 
 def table_of(site: Site, missing: Missing = ()) -> Table:

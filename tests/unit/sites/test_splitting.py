@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unpooled.errors import BadData, BadSetting
-from unpooled.sites.splitting import WAYS, split, train_test
+from unpooled.sites.splitting import split
+from unpooled.sites.train_test import train_test
 from unpooled.sites.transports.in_process import InProcess
+from unpooled.sites.ways_to_split import WAYS
 
 N = 300
 X = np.arange(N, dtype=np.float32)[:, None]
