@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "runs" / "bench"
-MEASURED = ("src/unpooled/training", "src/unpooled/combine", "src/unpooled/sites", "benchmarks/rivals")
+MEASURED = (*(f"src/unpooled/{part}" for part in ("training", "combine", "sites", "parallel")), "benchmarks/rivals")
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 Row = dict[str, Any]
 

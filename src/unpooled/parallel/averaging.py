@@ -58,6 +58,7 @@ class AveragingMachineClassifier(OnlineClassifier, ClassifierMixin, _Averaging):
         n_models: int | None = None,
         min_samples: int = 100,
         feature_map: Any = None,
+        scale_penalty: bool = True,
         n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
@@ -65,6 +66,7 @@ class AveragingMachineClassifier(OnlineClassifier, ClassifierMixin, _Averaging):
         self.n_models = n_models
         self.min_samples = min_samples
         self.feature_map = feature_map
+        self.scale_penalty = scale_penalty
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -81,6 +83,7 @@ class AveragingMachineRegressor(OnlineRegressor, RegressorMixin, _Averaging):  #
         n_models: int | None = None,
         min_samples: int = 100,
         feature_map: Any = None,
+        scale_penalty: bool = True,
         n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
@@ -88,5 +91,6 @@ class AveragingMachineRegressor(OnlineRegressor, RegressorMixin, _Averaging):  #
         self.n_models = n_models
         self.min_samples = min_samples
         self.feature_map = feature_map
+        self.scale_penalty = scale_penalty
         self.n_jobs = n_jobs
         self.random_state = random_state

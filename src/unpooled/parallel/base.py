@@ -52,6 +52,7 @@ class Machine(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     n_jobs: int | None
     min_samples: int
     min_score: float | None
+    scale_penalty: bool
     random_state: Any
     _classifies: bool
 

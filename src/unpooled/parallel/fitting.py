@@ -26,7 +26,7 @@ from unpooled.parallel.rows import Rows
 class Work:
     """What all parts have in common: the learner, its layout, the shared map or None, all classes or None.
 
-    `total` is the number of rows of all parts together, for the penalty.
+    `total` is the number of rows of all parts together, for the penalty; 0 leaves that as it is.
     """
 
     learner: Any
@@ -47,6 +47,8 @@ class Fitted:
     unfinished: bool = False
 
 
+DIVERGED = 1e100
+"""A parameter of this size, or none that is a number, is what a learner leaves behind that has diverged."""
 KEEP = 2
 """Models that come back whole from each batch: one to write into, one to compare it with."""
 
@@ -68,7 +70,7 @@ def fit_part(work: Work, features: Any, targets: Array, weights: Array | None, s
     start = time.perf_counter()
     try:
         features = features if work.shared is None else work.shared.transform(features)
-        share = len(targets) / work.total
+        share = len(targets) / work.total if work.total else 1.0
         model = fit_learner(scaled(work.learner, share), features, targets, weights, seed)
         if work.classes is not None and not np.array_equal(getattr(model, "classes_", work.classes), work.classes):
             return Fitted(None, time.perf_counter() - start, "it did not see every class")
@@ -78,8 +80,8 @@ def fit_part(work: Work, features: Any, targets: Array, weights: Array | None, s
     except Exception as error:
         return Fitted(None, time.perf_counter() - start, f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - start
-    if not np.isfinite(row).all():
-        return Fitted(None, seconds, "its parameters are not finite")
+    if not (np.abs(row) < DIVERGED).all():
+        return Fitted(None, seconds, "its parameters are not finite, or beyond all measure")
     return Fitted(row, seconds, "", model, stopped_early(model))
 
 

@@ -74,6 +74,8 @@ class RadonMachineClassifier(OnlineClassifier, ClassifierMixin, RadonMachine):  
     combine : "radon", or any combiner of `unpooled.combine` over the same models.
     jitter : normal noise before each level of the Radon point, in standard deviations of the models.
     feature_map : None, "scale", "fourier", "nystroem", "projection", or a transformer; fitted once for all parts.
+    scale_penalty : whether C or alpha of learners that penalise a sum of losses follows the rows of a part, so that a
+        part is regularised as all rows are. Without it parts are regularised more, and libsvm is much faster.
     multi_class : "stacked" combines the vectors of all classes as one, "one_vs_rest" one class after the other.
     min_score : a model that scores less on held-out rows is bad; their share becomes `bad_share_`.
     n_jobs : workers, as joblib counts them.
@@ -114,6 +116,7 @@ class RadonMachineClassifier(OnlineClassifier, ClassifierMixin, RadonMachine):  
         combine: Setting = "radon",
         jitter: float = 0.0,
         feature_map: Any = None,
+        scale_penalty: bool = True,
         multi_class: str = "stacked",
         min_score: float | None = None,
         n_jobs: int | None = None,
@@ -125,6 +128,7 @@ class RadonMachineClassifier(OnlineClassifier, ClassifierMixin, RadonMachine):  
         self.combine = combine
         self.jitter = jitter
         self.feature_map = feature_map
+        self.scale_penalty = scale_penalty
         self.multi_class = multi_class
         self.min_score = min_score
         self.n_jobs = n_jobs
@@ -148,6 +152,7 @@ class RadonMachineRegressor(OnlineRegressor, RegressorMixin, RadonMachine):  # t
         combine: Setting = "radon",
         jitter: float = 0.0,
         feature_map: Any = None,
+        scale_penalty: bool = True,
         min_score: float | None = None,
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -158,6 +163,7 @@ class RadonMachineRegressor(OnlineRegressor, RegressorMixin, RadonMachine):  # t
         self.combine = combine
         self.jitter = jitter
         self.feature_map = feature_map
+        self.scale_penalty = scale_penalty
         self.min_score = min_score
         self.n_jobs = n_jobs
         self.random_state = random_state

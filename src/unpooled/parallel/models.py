@@ -37,6 +37,7 @@ class Settings(Protocol):
     min_samples: int
     n_jobs: int | None
     min_score: float | None
+    scale_penalty: bool
 
     def _sized(self, rows: int, parameters: int) -> Size:
         """How many models are to be trained."""
@@ -76,7 +77,7 @@ def fit_here(
     shared = fit_map(steps, rows.features, rows.targets, streams.generator("parallel", "map"))
     mapped_in = time.perf_counter() - start
     used, held = hold_out(row_numbers(len(rows.targets)), codes, machine.min_score, streams)
-    work = Work(layout.learner, layout, shared, classes, len(used))
+    work = Work(layout.learner, layout, shared, classes, len(used) if machine.scale_penalty else 0)
     parameters = layout.dimension(width_of(shared, rows.features)) or _probed(work, rows, used, codes, streams)
     size = checked_size(machine, len(used), parameters)
     if size.models == 1:
@@ -122,7 +123,7 @@ def fit_where_it_lies(
     width = width_of(shared, summary.pilot[0]) if summary.pilot else summary.features
     mapped_in = time.perf_counter() - start
     total = int(summary.counts.sum())
-    work = Work(layout.learner, layout, shared, classes, total)
+    work = Work(layout.learner, layout, shared, classes, total if machine.scale_penalty else 0)
     size = checked_size(machine, total, layout.dimension(width) or lying.probe(work, summary.counts))
     lying, counts = lying.coalesced(size.models, summary.counts)
     shares = _shares(counts, size.models)

@@ -85,6 +85,8 @@ def test_the_penalty_keeps_its_strength_in_a_part() -> None:
 
     fitted = machine(Same(alpha=50.0), height=1).fit(x, y)
     np.testing.assert_allclose(fitted.estimator_.coef_, Ridge(alpha=50.0).fit(x, y).coef_, rtol=1e-9)
+    as_given = machine(Same(alpha=50.0), height=1, scale_penalty=False).fit(x, y)
+    np.testing.assert_allclose(as_given.estimator_.coef_, Ridge(alpha=50.0).fit(x[:60], y[:60]).coef_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("multi_class", ["stacked", "one_vs_rest"])
