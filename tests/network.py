@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import unpooled.training.kept  # noqa: F401  # what sites answer and keep of training
@@ -90,13 +91,20 @@ class Network:
             way.append((site, data))
 
 
+def skewed(seed: str) -> Callable[[], str]:
+    """A clock that goes wrong by up to an hour in both directions, anew each time somebody looks at it."""
+    rng = random.Random(seed)
+    return lambda: (datetime.now(UTC) + timedelta(minutes=rng.uniform(-60, 60))).isoformat(timespec="microseconds")
+
+
 def agents_of(sites: Iterable[Site], folder: Path) -> Callable[[str], Agent]:
-    """Makes the agent of each of these sites, with a desk and a ledger in `folder`."""
+    """Makes the agent of each of these sites, with a desk and a ledger in `folder`; no clock there is right."""
     known = {site.name: site for site in sites}
 
     def make(name: str) -> Agent:
         site = known[name]
-        held = Site(name, site.train, site.test, site.policy, Ledger(folder / f"{name}.jsonl"), dict(site.state))
+        ledger = Ledger(folder / f"{name}.jsonl", clock=skewed(name))
+        held = Site(name, site.train, site.test, site.policy, ledger, dict(site.state))
         return Agent(held, Desk(folder / name))
 
     return make

@@ -33,6 +33,7 @@ kinds = [                     # the questions that are answered; a release that 
 [limits]
 models = ["linear", "mlp", "cnn", "resnet"]
 parameters = 20000000         # of one model
+steps = 100000                # local steps that one question may ask for
 bytes_a_day = 20000000000     # of all answers together
 epsilon = "no limit"          # differential privacy that all runs may spend; with a number, models need noise
 

@@ -18,19 +18,21 @@ RAW_DATA_KINDS = frozenset({"rows"})
 class Limits:
     """What a policy allows that only the site itself can count or look into; None sets no limit.
 
-    `models` are classes of models that may be trained, `parameters` the most that one may have. `visits` is how many
-    questions of a kind one run may ask. `bytes_a_day` bounds the payload of all answers of a day (UTC), `epsilon` the
-    privacy that all runs may spend together; then no model is trained without noise.
+    `models` are classes of models that may be trained, `parameters` the most that one may have, `steps` the most local
+    steps that one question may ask for. `visits` is how many questions of a kind one run may ask. `bytes_a_day` bounds
+    the payload of all answers of a day (UTC), `epsilon` the privacy that all runs may spend together; then no model is
+    trained without noise.
     """
 
     models: frozenset[str] | None = None
     parameters: int | None = None
+    steps: int | None = None
     visits: Mapping[str, int] = field(default_factory=dict)
     bytes_a_day: int | None = None
     epsilon: float | None = None
 
     def __post_init__(self) -> None:
-        whole = {"parameters": self.parameters, "bytes_a_day": self.bytes_a_day, **self.visits}
+        whole = {"parameters": self.parameters, "steps": self.steps, "bytes_a_day": self.bytes_a_day, **self.visits}
         positive(**{name: value for name, value in whole.items() if value is not None})
         if self.epsilon is not None:
             above_zero(epsilon=self.epsilon)
@@ -115,6 +117,13 @@ class Policy:
             return f"the model has {parameters} parameters, and the policy allows at most {most}."
         if self.limits.epsilon is not None and not noisy:
             return "its policy has a privacy budget, and this training adds no noise: set [privacy]."
+        return None
+
+    def steps_refusal(self, steps: int) -> str | None:
+        """Why so many local steps are not taken for one question, or None."""
+        most = self.limits.steps
+        if most is not None and steps > most:
+            return f"it was asked for {steps} local steps at once, and its policy allows at most {most}."
         return None
 
     def often_refusal(self, kind: str, usage: Usage) -> str | None:

@@ -18,6 +18,7 @@ def policy_words(policy: Policy) -> list[tuple[str, str]]:
         ("Training samples needed", f"{policy.min_samples} or more"),
         ("Models trained", "any that the release knows" if limits.models is None else _listed(limits.models)),
         ("Parameters of a model", _most(limits.parameters)),
+        ("Local steps of a question", _most(limits.steps)),
         ("Answers in one run", "; ".join(f"{k}: at most {n:,}" for k, n in limits.visits.items()) or NO_LIMIT),
         ("Bytes a day", _most(limits.bytes_a_day)),
         (

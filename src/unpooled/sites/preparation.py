@@ -124,7 +124,7 @@ def pixels(block: Array, shape: Sequence[int]) -> Array:
     """Samples of shape (n, *shape): bytes become [0, 1] in float32, one grey channel becomes three where the
     plan has three. Raises `BadData` for any other shape."""
     values = np.divide(block, np.float32(255), dtype=np.float32) if block.dtype == np.uint8 else block
-    if tuple(values.shape[1:]) != tuple(shape) and len(shape) == 3 and values.shape[1:] == (1, *shape[1:]):
+    if len(shape) == 3 and shape[0] == 3 and values.shape[1:] == (1, *shape[1:]):
         values = np.broadcast_to(values, (len(values), *shape))
     if tuple(values.shape[1:]) != tuple(shape):
         raise BadData(f"its samples have shape {values.shape[1:]} where the other sites have {tuple(shape)}.")

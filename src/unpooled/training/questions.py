@@ -269,6 +269,9 @@ def _train_all(sites: Sequence[Site], questions: Mapping[str, Train]) -> Mapping
 def train(site: Site, question: Train) -> Trained:
     """Run the local steps at one site."""
     executor, seat = _seat(site)
+    refusal = site.policy.steps_refusal(question.steps)
+    if refusal is not None:
+        raise Refused(refusal)
     here = np.array([seat])
     if question.row is not None:
         executor.load(here, question.row[None], question.layers)

@@ -37,7 +37,11 @@ def test_a_file_changes_what_it_names_and_nothing_else() -> None:
         kinds=frozenset({"train"}),
         min_samples=0,
         limits=Limits(
-            models=careful.limits.models, visits={"train": 5}, bytes_a_day=careful.limits.bytes_a_day, epsilon=8.0
+            models=careful.limits.models,
+            steps=careful.limits.steps,
+            visits={"train": 5},
+            bytes_a_day=careful.limits.bytes_a_day,
+            epsilon=8.0,
         ),
         askers=careful.askers,
         question_bytes=careful.question_bytes,
@@ -76,7 +80,9 @@ def test_a_rule_is_told_in_words_for_every_setting() -> None:
         kinds=frozenset({"train"}),
         min_samples=7,
         allow_raw_data=True,
-        limits=Limits(models=frozenset({"mlp"}), parameters=5, visits={"train": 6}, bytes_a_day=8, epsilon=0.5),
+        limits=Limits(
+            models=frozenset({"mlp"}), parameters=5, steps=4, visits={"train": 6}, bytes_a_day=8, epsilon=0.5
+        ),
         askers=frozenset({"anna"}),
         question_bytes=9,
         tell_cells=False,
