@@ -135,6 +135,7 @@ def ledger_lines(lines: Sequence[Mapping[str, Any]]) -> None:
     for line in lines:
         asked = f"{line['kind']} {line['number']}" if "number" in line else line["kind"]
         answer = f"refused: {line['refused']}" if "refused" in line else line.get("answer", "")
+        answer += f", sealed for {line['recipient']}" if "recipient" in line else ""
         spent = f"{line['privacy_spent']:.4g}" if line.get("privacy_spent") else ""
         cells = [line["time"][:19], line["run"], asked, answer, line.get("bytes", ""), line["asker"], spent]
         table.add_row(*(Text(str(cell), overflow="fold") for cell in cells))

@@ -89,8 +89,10 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     whole = summary.whole
     rows = summary.kinds["rows"].answers if "rows" in summary.kinds else 0
     spent = f"epsilon {summary.spent:.4g} in all runs together" if summary.spent else "no answer was protected by noise"
+    sealed = [f"{_asker(name)} ({count_text(count)})" for name, count in sorted(whole.recipients.items())]
     return [
         ("Who asked", _askers(whole) or "nobody"),
+        *([("Models sealed for another site, which alone can read them", ", ".join(sealed))] if sealed else []),
         ("Largest answer", bytes_text(whole.largest)),
         ("Privacy spent", spent),
         (

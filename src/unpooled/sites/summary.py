@@ -11,7 +11,10 @@ Line = Mapping[str, Any]
 
 @dataclass
 class Sum:
-    """Answers that left, the payload bytes of all and of the largest, when the first and last did, and refusals."""
+    """Answers that left, the payload bytes of all and of the largest, when the first and last did, and refusals.
+
+    `recipients` counts the answers that were sealed for another site, by its name.
+    """
 
     answers: int = 0
     bytes: int = 0
@@ -21,6 +24,7 @@ class Sum:
     refused: int = 0
     askers: dict[str, None] = field(default_factory=dict)
     spent: float = 0.0
+    recipients: dict[str, int] = field(default_factory=dict)
 
     def add(self, line: Line) -> None:
         """One line more."""
@@ -30,6 +34,8 @@ class Sum:
         if "refused" in line:
             self.refused += 1
             return
+        if "recipient" in line:
+            self.recipients[str(line["recipient"])] = self.recipients.get(str(line["recipient"]), 0) + 1
         self.answers += 1
         self.bytes += int(line["bytes"])
         self.largest = max(self.largest, int(line["bytes"]))

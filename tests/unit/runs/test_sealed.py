@@ -9,15 +9,20 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.cli.calls import Call, call
 from tests.unit.runs.small import small
 from unpooled.errors import BadSetting, Interrupted
 from unpooled.report import write_report
+from unpooled.report.ledger import facts
 from unpooled.runs.config import Config, parse
 from unpooled.runs.execute import execute, resume
 from unpooled.runs.files import read_json
 from unpooled.runs.identity import identity
 from unpooled.runs.resolve import resolve
+from unpooled.sites.summary import summarise
 from unpooled.training.protocols import FedAvg, FedDC
+
+__all__ = ["call"]
 
 
 def config(*protocols: dict[str, Any], sealed: bool = True, **training: Any) -> Config:
@@ -68,13 +73,20 @@ def test_a_run_stopped_between_two_hops_ends_with_the_same_bits(tmp_path: Path) 
     assert all(path.read_bytes() == (tmp_path / "cut" / "models" / path.name).read_bytes() for path in models)
 
 
-def test_ledgers_name_recipients(tmp_path: Path) -> None:
+def test_ledgers_name_recipients(tmp_path: Path, call: Call) -> None:
     tables = small(steps=4, sealed_hops=True, executor="reference")
     execute(parse({**tables, "ledger": True, "protocols": [{"kind": "DaisyChain", "daisy_period": 1}]}), tmp_path)
     path = sorted((tmp_path / "ledger").rglob("*.jsonl"))[0]
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert sum("recipient" in line for line in lines) == 4
     assert all(line["kind"] == "train_sealed" for line in lines if "recipient" in line)
+    told = summarise(lines).whole.recipients
+    assert sum(told.values()) == 4
+    assert dict(facts(summarise(lines)))["Models sealed for another site, which alone can read them"] == ", ".join(
+        f"{name} ({count})" for name, count in sorted(told.items())
+    )
+    called = call("ledger", "show", path)
+    assert f"sealed for {next(iter(told))}" in " ".join(called.out.split())
 
 
 @pytest.mark.parametrize(
