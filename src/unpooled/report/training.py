@@ -24,10 +24,23 @@ from unpooled.report.training_record import TrainingRecord
 
 STATUS = {
     "finished": "",
-    "interrupted": "This run was interrupted; `unpooled resume` continues it. "
-    "What follows rests on the cells that finished.",
+    "interrupted": "This run was interrupted; {continued} continues it. What follows rests on the cells that finished.",
     "failed": "This run failed. What follows rests on the cells that finished before.",
 }
+
+
+def _status(run: TrainingRecord) -> str:
+    """What to know of a run that has not finished."""
+    continued = "`unpooled resume`" if run.result.simulated else "the command that began it"
+    words = STATUS.get(run.result.status, f"Status of this run: {run.result.status}.")
+    return words.format(continued=continued)
+
+
+def _command(run: TrainingRecord, methods: int) -> str:
+    """The command without its config, and where the sites are real, with their federation."""
+    if not run.result.simulated:
+        return "coordinator run --federation FEDERATION" + (" --all" if methods > 1 else "")
+    return "compare" if methods > 1 else "train"
 
 
 def training_page(record: Record, anchor: str, peers: Sequence[Record]) -> Section:
@@ -54,7 +67,7 @@ def training_page(record: Record, anchor: str, peers: Sequence[Record]) -> Secti
         "training.html.j2",
         anchor=anchor,
         run=run.result,
-        status=STATUS.get(run.result.status, f"Status of this run: {run.result.status}."),
+        status=_status(run),
         answer=told,
         words=words,
         parts=parts,
@@ -72,7 +85,7 @@ def training_page(record: Record, anchor: str, peers: Sequence[Record]) -> Secti
             (words.site.capitalize(), "SHA-256"),
             run.result.privacy.heads,
         ),
-        command="compare" if len(looks) > 1 else "train",
+        command=_command(run, len(looks)),
     )
     return Section(
         anchor,

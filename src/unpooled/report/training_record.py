@@ -131,7 +131,10 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Result:
-    """The file `result.json` of a training run; `headline` may name the method to speak of first."""
+    """The file `result.json` of a training run; `headline` may name the method to speak of first.
+
+    `simulated` says that all sites were in one process.
+    """
 
     title: str
     name: str
@@ -151,6 +154,7 @@ class Result:
     questions: dict[str, str] = field(default_factory=dict)
     headline: str | None = None
     tuning: Tuning | None = None
+    simulated: bool = True
 
 
 class TrainingRecord:

@@ -134,6 +134,16 @@ def test_several_runs_share_one_page_and_one_look(tmp_path: Path) -> None:
     assert len({label for _, _, label in looks}) == len(looks)
 
 
+def test_a_run_over_real_sites_names_its_own_commands(tmp_path: Path) -> None:
+    folder = write_record(tmp_path, PLANS["digits"])
+    told = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    told |= {"simulated": False, "status": "interrupted"}
+    (folder / "result.json").write_text(json.dumps(told), encoding="utf-8")
+    text = Page(write_report([folder], tmp_path / "page.html").read_text(encoding="utf-8")).text
+    assert "the command that began it continues it" in text
+    assert "unpooled coordinator run --federation FEDERATION --all config.toml" in text
+
+
 def test_interrupted_run_says_what_is_missing(write_once: Written) -> None:
     text = Page(write_once("nasty")[1].read_text(encoding="utf-8")).text
     assert "This run was interrupted" in text
