@@ -1,0 +1,234 @@
+"""One connection to the broker in a thread of its own, kept up for ever. asyncio stays in here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from threading import Event, Thread
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from unpooled.errors import SiteFailed
+from unpooled.sites.transports.nats.access import Access, Pace
+
+Heard = Callable[[str, bytes], None]
+"""Called in the wire's thread with a subject and a message."""
+PENDING = 64 * 2**20
+"""Bytes that may wait in memory for a connection that is slower than we are."""
+log = logging.getLogger(__name__)
+
+
+def _no_noise(record: logging.LogRecord) -> bool:
+    """asyncio's streams warn when the other end closes a connection that became TLS half-way, as NATS does."""
+    return "eof_received() has no effect when using ssl" not in str(record.msg)
+
+
+class Wire:
+    """Connects to the broker, subscribes to `heard`'s subjects, and does so again whenever the connection was lost.
+
+    `up` is called in the wire's thread after each success, `every` about twice a second. Messages that are published
+    while there is no connection are dropped: whoever needs them has to send them again.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        heard: Mapping[str, Heard],
+        *,
+        pace: Pace,
+        up: Callable[[], None] = lambda: None,
+        every: Callable[[float], None] = lambda now: None,
+    ) -> None:
+        self.access, self.pace = access, pace
+        self._heard, self._up, self._every = dict(heard), up, every
+        self._context = access.context()
+        self._loop = asyncio.new_event_loop()
+        self._client: Client | None = None
+        self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+        self._lost = asyncio.Event()
+        self._connected = Event()
+        self._closed = False
+        self.trouble = ""
+        self.attempts = 0
+        logging.getLogger("asyncio").addFilter(_no_noise)
+        self._main = self._loop.create_task(self._all())
+        self._thread = Thread(target=self._work, name=f"unpooled-{access.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect, in a thread."""
+        self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there now."""
+        return self._connected.is_set()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for the first, or the next, connection; False where `timeout` seconds were not enough."""
+        return self._connected.wait(timeout)
+
+    def publish(self, subject: str, data: bytes) -> None:
+        """Queue a message. Only from the wire's thread; see `call`."""
+        if self._client is not None:
+            self._outgoing.put_nowait((subject, data))
+
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Let the wire's thread call `function`. Raises `SiteFailed` where the wire is closed."""
+        if self._closed:
+            raise SiteFailed("The connection to the broker was closed: open it anew.")
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+    def close(self) -> None:
+        """Send what is queued, let go of the connection and end the thread."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._thread.is_alive():  # never started
+            self._thread.start()
+        self._loop.call_soon_threadsafe(self._main.cancel)
+        self._thread.join()
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._main)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    async def _all(self) -> None:
+        others = [self._loop.create_task(task) for task in (self._write(), self._tick())]
+        try:
+            await self._keep_up()
+        finally:
+            await _quietly(self._flush())
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await self._hang_up()
+
+    async def _keep_up(self) -> None:
+        pause = self.pace.first_pause
+        while True:
+            self._lost.clear()
+            began = time.monotonic()
+            try:
+                await self._dial()
+                await self._lost.wait()
+                log.warning("%s: the connection to the broker was lost", self.access.name)
+            except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:  # an SSLError is an OSError
+                last = None if self._client is None else self._client.last_error
+                said = str(last or error) or type(error).__name__
+                if said != self.trouble:
+                    log.warning("%s: no connection to %s: %s", self.access.name, ", ".join(self.access.urls), said)
+                self.trouble = said
+            await self._hang_up()
+            if time.monotonic() - began > self.pace.longest_pause:
+                pause = self.pace.first_pause
+            await asyncio.sleep(pause * secrets.SystemRandom().uniform(0.5, 1.0))
+            pause = min(2 * pause, self.pace.longest_pause)
+
+    async def _dial(self) -> None:
+        self.attempts += 1
+        client = Client()
+        self._client = client
+        await client.connect(
+            servers=list(self.access.urls),
+            name=self.access.name,
+            tls=self._context,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=10,
+            ping_interval=max(1, round(self.pace.ping)),
+            max_outstanding_pings=2,
+            pending_size=PENDING,
+            error_cb=self._error,
+            closed_cb=self._gone,
+        )
+        _demand_tls(client)
+        for subject, heard in self._heard.items():
+            await client.subscribe(subject, cb=_callback(heard), pending_msgs_limit=-1, pending_bytes_limit=-1)
+        await client.flush(10)
+        log.info("%s: connected to %s", self.access.name, client.connected_url and client.connected_url.netloc)
+        self.trouble = ""
+        self._connected.set()
+        self._up()
+
+    async def _hang_up(self) -> None:
+        self._connected.clear()
+        client, self._client = self._client, None
+        while not self._outgoing.empty():
+            self._outgoing.get_nowait()
+        if client is not None:
+            await _quietly(client.close())
+
+    async def _write(self) -> None:
+        while True:
+            subject, data = await self._outgoing.get()
+            client = self._client
+            if client is None:
+                continue
+            try:
+                await client.publish(subject, data)
+            except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:
+                log.debug("%s: a message was dropped: %r", self.access.name, error)
+
+    async def _flush(self) -> None:
+        """What is queued goes out, if it can within a second."""
+        for _ in range(100):
+            if self._client is None or self._outgoing.empty():
+                break
+            await asyncio.sleep(0.01)
+        if self._client is not None and self._client.is_connected:
+            await self._client.flush(1)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(min(0.5, self.pace.resend / 4, self.pace.heartbeat / 2))
+            self._every(time.monotonic())
+
+    async def _error(self, error: Exception) -> None:
+        if isinstance(error, nats.errors.Error):
+            self.trouble = str(error)
+        log.info("%s: %s", self.access.name, str(error) or type(error).__name__)
+
+    async def _gone(self) -> None:
+        self._lost.set()
+
+
+def _callback(heard: Heard) -> Callable[[Msg], Coroutine[Any, Any, None]]:
+    async def message(msg: Msg) -> None:
+        heard(msg.subject, msg.data)
+
+    return message
+
+
+def _demand_tls(client: Client) -> None:
+    """nats-py goes on in plain text where a server does not ask for TLS, which somebody in between may have arranged."""
+    transport: Any = client._transport
+    if transport is None or transport._io_writer.get_extra_info("ssl_object") is None:
+        raise ConnectionError("whoever answers there offers no TLS: nothing is said to it.")
+
+
+async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    """On the way out a broken connection is no news."""
+    try:
+        await asyncio.wait_for(work, 5)
+    except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:
+        log.debug("while closing: %r", error)
+
+
