@@ -10,6 +10,7 @@ from unpooled import __version__
 from unpooled.cli import (
     audit,
     compare,
+    coordinator,
     data,
     demo,
     flower,
@@ -21,6 +22,7 @@ from unpooled.cli import (
     resume,
     roster,
     runs,
+    site,
     stream,
     train,
 )
@@ -45,6 +47,8 @@ app.command("resume")(resume.resume)
 app.command("runs")(runs.runs)
 app.command("policy")(policy.policy)
 app.add_typer(data.app, name="data")
+app.add_typer(coordinator.app, name="coordinator")
+app.add_typer(site.app, name="site")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(flower.app, name="flower")
 app.add_typer(radon.app, name="radon")

@@ -50,7 +50,9 @@ def for_server(signer: Pair, hosts: Sequence[str], *, days: int = LEAF_DAYS) -> 
     """The broker's certificate, valid for these names and addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.SubjectAlternativeName([_host(host) for host in hosts])
-    return Pair(_signed(signer, hosts[0], key.public_key(), days, ExtendedKeyUsageOID.SERVER_AUTH, names), _key_pem(key))
+    return Pair(
+        _signed(signer, hosts[0], key.public_key(), days, ExtendedKeyUsageOID.SERVER_AUTH, names), _key_pem(key)
+    )
 
 
 def for_client(signer: Pair, common_name: str, *, days: int = LEAF_DAYS) -> Pair:

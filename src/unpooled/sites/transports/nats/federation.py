@@ -1,12 +1,12 @@
 """A federation's folder at the coordinator: who is admitted, with which certificates, at which address.
 
-    federation.toml     what this module reads and writes
-    authority/          certificate and key of the federation's own authority
-    broker/             the broker's certificate, key and config (written anew at each start)
-    coordinator/        certificate and key that runs and `status` connect with
-    join/               one file a site; it holds the site's key, unless the site made its own
-    presence.json       which site was seen when, kept by `unpooled coordinator serve`
-    progress.json       how far the run is, kept by the run
+federation.toml     what this module reads and writes
+authority/          certificate and key of the federation's own authority
+broker/             the broker's certificate, key and config (written anew at each start)
+coordinator/        certificate and key that runs and `status` connect with
+join/               one file a site; it holds the site's key, unless the site made its own
+presence.json       which site was seen when, kept by `unpooled coordinator serve`
+progress.json       how far the run is, kept by the run
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class Folder:
         """
         folder, hosts, sites = cls(path), tuple(hosts), tuple(sites)
         if (path / FILE).exists():
-            raise BadSetting(f"{path} is a federation already: `unpooled coordinator admit` adds sites, or renews them.")
+            raise BadSetting(
+                f"{path} is a federation already: `unpooled coordinator admit` adds sites, or renews them."
+            )
         if not hosts or not all(hosts):
             raise BadSetting("The broker needs a host name that sites can reach: --host broker.example.org.")
         if not 0 < port < 65536:

@@ -7,11 +7,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Condition
 
 from unpooled.errors import BadRecord, BadSetting, SiteFailed, did_you_mean, positive
 from unpooled.sites.transports.nats import subjects
 from unpooled.sites.transports.nats.access import Access, Pace
+from unpooled.sites.transports.nats.federation import Folder
 from unpooled.sites.transports.nats.parcels import Ack, Receiver, Sender, read
 from unpooled.sites.transports.nats.presence import Presence, read_presence
 from unpooled.sites.transports.nats.wire import Wire
@@ -151,3 +153,9 @@ class NatsLink:
     def _every(self, now: float) -> None:
         for line in self._lines.values():
             line.sender.tick(now)
+
+
+def open_link(folder: str | Path, *, pace: Pace | None = None) -> NatsLink:
+    """A link to the admitted sites of the federation in `folder`. Raises `BadRecord` where there is none."""
+    federation = Folder(Path(folder))
+    return NatsLink(federation.access(), tuple(federation.read().sites), pace=pace)

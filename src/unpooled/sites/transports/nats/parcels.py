@@ -79,7 +79,7 @@ def _length(chunk: Chunk) -> int:
 
 @dataclass
 class Sender:
-    """Brings the newest parcel to one receiver. `emit` sends a message, `wait` is in seconds, before the first probe."""
+    """Brings the newest parcel to one receiver. `emit` sends a message; `wait` seconds pass before the first probe."""
 
     emit: Emit
     wait: float = 5.0

@@ -129,7 +129,7 @@ class Wire:
                 await self._dial()
                 await self._lost.wait()
                 log.warning("%s: the connection to the broker was lost", self.access.name)
-            except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:  # an SSLError is an OSError
+            except (TimeoutError, OSError, nats.errors.Error) as error:  # an SSLError is an OSError
                 last = None if self._client is None else self._client.last_error
                 said = str(last or error) or type(error).__name__
                 if said != self.trouble:
@@ -184,7 +184,7 @@ class Wire:
                 continue
             try:
                 await client.publish(subject, data)
-            except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:
+            except (TimeoutError, OSError, nats.errors.Error) as error:
                 log.debug("%s: a message was dropped: %r", self.access.name, error)
 
     async def _flush(self) -> None:
@@ -218,7 +218,7 @@ def _callback(heard: Heard) -> Callable[[Msg], Coroutine[Any, Any, None]]:
 
 
 def _demand_tls(client: Client) -> None:
-    """nats-py goes on in plain text where a server does not ask for TLS, which somebody in between may have arranged."""
+    """nats-py goes on in plain text where a server does not ask for TLS, as somebody in between might."""
     transport: Any = client._transport
     if transport is None or transport._io_writer.get_extra_info("ssl_object") is None:
         raise ConnectionError("whoever answers there offers no TLS: nothing is said to it.")
@@ -228,7 +228,5 @@ async def _quietly(work: Coroutine[Any, Any, None]) -> None:
     """On the way out a broken connection is no news."""
     try:
         await asyncio.wait_for(work, 5)
-    except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:
+    except (TimeoutError, OSError, nats.errors.Error) as error:
         log.debug("while closing: %r", error)
-
-
