@@ -87,10 +87,12 @@ class Hall:
         self.dial = port or self.port
         self.names = tuple(sites)
         self.broker = Broker(self.folder)
+        self.restarts = 0
         self._open: list[NatsLink | SiteThread] = []
 
     def restart(self) -> None:
         """Stop the broker and start it again."""
+        self.restarts += 1
         self.broker.close()
         self.broker = Broker(self.folder)
 

@@ -86,6 +86,8 @@ class Sender:
     parcel: bytes = b""
     data: bytes = b""
     underway: bool = False
+    _session: bytes = field(default_factory=lambda: secrets.token_bytes(4))
+    _count: int = 0
     _check: int = 0
     _base: int = 0
     _next: int = 0
@@ -99,7 +101,8 @@ class Sender:
             return False
         if len(data) > MOST_BYTES:
             raise BadSetting(f"An envelope has {len(data)} bytes, and {MOST_BYTES} is the most: use a smaller model.")
-        self.parcel, self.data, self.underway = secrets.token_bytes(8), data, True
+        self._count += 1
+        self.parcel, self.data, self.underway = self._session + self._count.to_bytes(4), data, True
         self._check, self._base, self._next, self._probing = zlib.crc32(data), 0, 0, False
         self._patience, self._since = self.wait, now
         self._pump()
@@ -163,6 +166,8 @@ class Receiver:
         """Take in a chunk, and tell the sender how far this is. What would be too large is not even begun."""
         if chunk.size > self.most:
             raise BadRecord(f"A parcel of {chunk.size} bytes is more than the {self.most} that are allowed.")
+        if chunk.parcel[:4] == self.parcel[:4] and chunk.parcel < self.parcel:
+            return  # it comes late: its sender has begun with another since
         if chunk.parcel != self.parcel:
             self.parcel, self._chunks, self._lacks, self._whole = chunk.parcel, {}, 0, False
         if not self._whole:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Any
 
@@ -58,6 +59,7 @@ class Wire:
         self.attempts = 0
         logging.getLogger("asyncio").addFilter(_no_noise)
         self._main = self._loop.create_task(self._all())
+        self._own: set[asyncio.Task[None]] = set()
         self._thread = Thread(target=self._work, name=f"unpooled-{access.name}", daemon=True)
 
     def start(self) -> None:
@@ -101,6 +103,7 @@ class Wire:
 
     def _work(self) -> None:
         asyncio.set_event_loop(self._loop)
+        self._loop.set_exception_handler(_leftover)
         try:
             self._loop.run_until_complete(self._main)
         except asyncio.CancelledError:
@@ -110,14 +113,13 @@ class Wire:
             self._loop.close()
 
     async def _all(self) -> None:
-        others = [self._loop.create_task(task) for task in (self._write(), self._tick())]
+        ticks = self._loop.create_task(self._tick())
+        self._own = {self._main, ticks}
         try:
             await self._keep_up()
         finally:
             await _quietly(self._flush())
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            await _cancel([ticks])
             await self._hang_up()
 
     async def _keep_up(self) -> None:
@@ -127,8 +129,9 @@ class Wire:
             began = time.monotonic()
             try:
                 await self._dial()
-                await self._lost.wait()
+                await self._until_lost()
                 log.warning("%s: the connection to the broker was lost", self.access.name)
+                _abort(self._client)
             except (TimeoutError, OSError, nats.errors.Error) as error:  # an SSLError is an OSError
                 last = None if self._client is None else self._client.last_error
                 said = str(last or error) or type(error).__name__
@@ -140,6 +143,12 @@ class Wire:
                 pause = self.pace.first_pause
             await asyncio.sleep(pause * secrets.SystemRandom().uniform(0.5, 1.0))
             pause = min(2 * pause, self.pace.longest_pause)
+
+    async def _until_lost(self) -> None:
+        """nats-py says when a connection is closed, unless closing it fails in the middle."""
+        while self._client is not None and self._client.is_connected and not self._lost.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), 0.25)
 
     async def _dial(self) -> None:
         self.attempts += 1
@@ -165,6 +174,7 @@ class Wire:
         await client.flush(10)
         log.info("%s: connected to %s", self.access.name, client.connected_url and client.connected_url.netloc)
         self.trouble = ""
+        self._writing = self._loop.create_task(self._write(client))
         self._connected.set()
         self._up()
 
@@ -175,17 +185,18 @@ class Wire:
             self._outgoing.get_nowait()
         if client is not None:
             await _quietly(client.close())
+            # Where the connection broke, nats-py may stop in the middle of this and leave its tasks and its socket.
+            _abort(client)
+            await _cancel([task for task in asyncio.all_tasks() if task not in self._own])
 
-    async def _write(self) -> None:
-        while True:
-            subject, data = await self._outgoing.get()
-            client = self._client
-            if client is None:
-                continue
-            try:
+    async def _write(self, client: Client) -> None:
+        """Send what is queued; ends with its connection, which may leave it waiting for ever."""
+        try:
+            while True:
+                subject, data = await self._outgoing.get()
                 await client.publish(subject, data)
-            except (TimeoutError, OSError, nats.errors.Error) as error:
-                log.debug("%s: a message was dropped: %r", self.access.name, error)
+        except (OSError, nats.errors.Error) as error:
+            log.debug("%s: messages were dropped: %r", self.access.name, error)
 
     async def _flush(self) -> None:
         """What is queued goes out, if it can within a second."""
@@ -219,14 +230,41 @@ def _callback(heard: Heard) -> Callable[[Msg], Coroutine[Any, Any, None]]:
 
 def _demand_tls(client: Client) -> None:
     """nats-py goes on in plain text where a server does not ask for TLS, as somebody in between might."""
-    transport: Any = client._transport
-    if transport is None or transport._io_writer.get_extra_info("ssl_object") is None:
+    writer = _writer(client)
+    if writer is None or writer.get_extra_info("ssl_object") is None:
         raise ConnectionError("whoever answers there offers no TLS: nothing is said to it.")
+
+
+def _leftover(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tasks of nats-py end with an error where their connection breaks; nobody waits for them."""
+    error = context.get("exception")
+    level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
+    log.log(level, "%s", context.get("message"), exc_info=error)
+
+
+def _writer(client: Client) -> Any:
+    """The stream writer below a connection, None before there is one."""
+    return getattr(client._transport, "_io_writer", None)
+
+
+def _abort(client: Client | None) -> None:
+    writer = None if client is None else _writer(client)
+    if writer is not None:
+        writer.transport.abort()
+
+
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, stuck = await asyncio.wait(tasks, timeout=5)
+        if stuck:
+            log.error("tasks do not end: %s", stuck)
 
 
 async def _quietly(work: Coroutine[Any, Any, None]) -> None:
     """On the way out a broken connection is no news."""
     try:
-        await asyncio.wait_for(work, 5)
+        await asyncio.wait_for(work, 2)
     except (TimeoutError, OSError, nats.errors.Error) as error:
         log.debug("while closing: %r", error)
