@@ -41,6 +41,12 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
     assert sorted(COMMANDS) == [
         "unpooled audit",
         "unpooled compare",
+        "unpooled coordinator admit",
+        "unpooled coordinator init",
+        "unpooled coordinator remove",
+        "unpooled coordinator renew",
+        "unpooled coordinator serve",
+        "unpooled coordinator status",
         "unpooled data describe",
         "unpooled demo",
         "unpooled flower export",
@@ -57,6 +63,10 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled roster key",
         "unpooled roster show",
         "unpooled runs",
+        "unpooled site check",
+        "unpooled site join",
+        "unpooled site request",
+        "unpooled site run",
         "unpooled stream",
         "unpooled train",
     ]

@@ -101,7 +101,7 @@ class Hall:
         if name == "coordinator":
             return replace(self.folder.access(), urls=self._urls)
         table = tomllib.loads((self.folder.path / "join" / f"{name}.join").read_text())
-        own = self.folder.path.parent / f"site-{name}"
+        own = self.folder.path.with_name(f"{self.folder.path.name}-{name}")
         own.mkdir(exist_ok=True)
         for part in ("authority", "certificate", "key"):
             (own / part).write_text(table[part])

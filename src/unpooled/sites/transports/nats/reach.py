@@ -22,6 +22,6 @@ def reach(access: Access, seconds: float) -> str | None:
         return f"this certificate ended on {access.expires().date()}: ask the coordinator for a new join file."
     if "Authorization" in trouble:
         return "the broker does not admit this certificate: it was replaced or removed; ask for a new join file."
-    if "refused" in trouble:
+    if "refused" in trouble or "Connect call failed" in trouble:
         return f"{trouble}. Is `unpooled coordinator serve` running there?"
     return f"{trouble}. Does the firewall let us out to this address and port, and is nobody opening TLS in between?"

@@ -117,10 +117,11 @@ class Status:
 def status(folder: Folder, *, now: float | None = None) -> Status:
     """The federation in `folder` as it stands."""
     now = time.time() if now is None else now
+    federation = folder.read()
     presence, run = _read(folder.path / PRESENCE), _read(folder.path / PROGRESS)
     broker = bool(presence.get("connected")) and now - presence["written"] < STALE
     known, expiries = presence.get("sites", {}), folder.expiries()
-    sites = tuple(_standing(site, known.get(site), broker, expiries, now) for site in folder.read().sites)
+    sites = tuple(_standing(site, known.get(site), broker, expiries, now) for site in federation.sites)
     running = bool(run) and not run["ended"] and now - run["written"] < STALE
     if run:
         run = {**run, "state": "finished" if run["ended"] else "running" if running else "stopped"}

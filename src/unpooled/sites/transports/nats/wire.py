@@ -55,7 +55,7 @@ class Wire:
         self._lost = asyncio.Event()
         self._connected = Event()
         self._closed = False
-        self.trouble = ""
+        self.trouble = self._said = ""
         self.attempts = 0
         logging.getLogger("asyncio").addFilter(_no_noise)
         self._main = self._loop.create_task(self._all())
@@ -126,6 +126,7 @@ class Wire:
         pause = self.pace.first_pause
         while True:
             self._lost.clear()
+            self._said = ""
             began = time.monotonic()
             try:
                 await self._dial()
@@ -133,8 +134,7 @@ class Wire:
                 log.warning("%s: the connection to the broker was lost", self.access.name)
                 _abort(self._client)
             except (TimeoutError, OSError, nats.errors.Error) as error:  # an SSLError is an OSError
-                last = None if self._client is None else self._client.last_error
-                said = str(last or error) or type(error).__name__
+                said = self._said or str(error) or type(error).__name__
                 if said != self.trouble:
                     log.warning("%s: no connection to %s: %s", self.access.name, ", ".join(self.access.urls), said)
                 self.trouble = said
@@ -213,9 +213,8 @@ class Wire:
             self._every(time.monotonic())
 
     async def _error(self, error: Exception) -> None:
-        if isinstance(error, nats.errors.Error):
-            self.trouble = str(error)
-        log.info("%s: %s", self.access.name, str(error) or type(error).__name__)
+        self._said = str(error) or type(error).__name__
+        log.debug("%s: %s", self.access.name, self._said)
 
     async def _gone(self) -> None:
         self._lost.set()
