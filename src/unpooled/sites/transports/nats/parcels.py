@@ -7,7 +7,7 @@ the next time, and goes on from wherever the answer says, so that neither a lost
 word of its own. The newest parcel replaces the one before. The last chunk counts as received only once somebody has
 taken the whole parcel.
 
-This is what the broker's own store (JetStream) would be for; docs/decisions/0011-envelopes-end-to-end.md says why it is
+This is what the broker's own store (JetStream) would be for; docs/decisions/0014-envelopes-end-to-end.md says why it is
 here instead. Time is given by the caller, and nothing here does input or output.
 """
 
