@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
@@ -15,6 +16,13 @@ from selenium.webdriver.chrome.service import Service
 
 from tests.unit.report.records import PLANS, write_record
 from unpooled.report import write_report
+from unpooled.report.ledger import write_ledger_report
+from unpooled.sites.ledger import Ledger, read
+from unpooled.sites.payload import encode
+from unpooled.sites.policy import Policy
+from unpooled.sites.questions import Answer, Failure
+from unpooled.sites.summary import summarise
+from unpooled.training.questions import Begun, Trained
 
 FLAGS = (
     "--headless",
@@ -78,11 +86,33 @@ def written() -> dict[str, str]:
     return {}
 
 
-@pytest.fixture(params=PAGES)
+def write_ledger(folder: Path) -> Path:
+    """The page of a site that was asked by friends and by strangers, who send long and wild names."""
+    ledger = Ledger(folder / "ledger.jsonl", clock=lambda: "2024-05-06T07:08:09.000000+00:00")
+    row = np.zeros(1000, dtype=np.float32)
+    answers: list[tuple[str, Answer]] = [
+        ("train", Trained(loss=0.5, row=row)),
+        ("begin", Begun(samples=9, batch=9, test_samples=0)),
+        ("rows", Failure(code="Refused", reason="the policy never hands out raw rows (question 'rows').")),
+        ("<b>malformed</b>" + "x" * 500, Failure(code="BadRecord", reason="no such kind " * 40)),
+    ]
+    for number in range(60):
+        kind, answer = answers[number % len(answers)]
+        asked = {"site": "berlin", "run": f"{number // 20:03}" * 30, "asker": "coordinator", "number": number}
+        spent = {"privacy_spent": number / 10, "count": number}
+        ledger.append(ledger.line(kind, answer, encode(answer), round=number, **asked, **spent))
+    return write_ledger_report(summarise(read(ledger.path)), folder / "ledger.html", policy=Policy())
+
+
+@pytest.fixture(params=[*PAGES, "ledger"])
 def page(request: pytest.FixtureRequest, written: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a report."""
     if request.param not in written:
         folder = tmp_path_factory.mktemp("report")
-        runs = [write_record(folder / name, PLANS[name]) for name in PAGES[request.param]]
-        written[request.param] = write_report(runs, folder / "report.html").as_uri()
+        if request.param == "ledger":
+            made = write_ledger(folder)
+        else:
+            runs = [write_record(folder / name, PLANS[name]) for name in PAGES[request.param]]
+            made = write_report(runs, folder / "report.html")
+        written[request.param] = made.as_uri()
     return written[request.param]
