@@ -116,10 +116,11 @@ def _plural(count: int, word: str) -> str:
 
 def _parts(summary: Summary, policy: Policy | None) -> list[Part]:
     parts = [
+        Part("What was asked, and how much left", [], _kinds_table(summary.kinds)),
         Part(
-            "What was asked, and what the answers hold",
+            "What the answers hold",
             ["Models and sums are computed from the rows and can tell about them: that no row left is no proof."],
-            _kinds_table(summary.kinds),
+            _tells_table(summary.kinds),
         ),
         Part("In which runs, and to whom", [], _runs_table(summary.runs)),
         Part("Day by day", ["Days are those of UTC."], _days_table(summary.days)),
@@ -139,11 +140,16 @@ def _parts(summary: Summary, policy: Policy | None) -> list[Part]:
 
 def _kinds_table(kinds: Mapping[str, Sum]) -> Table:
     rows = [
-        [Cell(shorten(kind, 40)), *_counts(total), Cell(count_text(total.refused)), Cell(told_by(kind) or "–")]
+        [Cell(shorten(kind, 40)), *_counts(total), Cell(count_text(total.refused))]
         for kind, total in sorted(kinds.items(), key=lambda item: -item[1].bytes)
     ]
-    columns = ["Question", "Answers", "Bytes", "Largest", "Refused", "What an answer holds"]
+    columns = ["Question", "Answers", "Bytes", "Largest", "Refused"]
     return Table("kinds", "By kind of question, the most bytes first.", columns, rows, frozenset({1, 2, 3, 4}))
+
+
+def _tells_table(kinds: Mapping[str, Sum]) -> Table:
+    rows = [[Cell(kind), Cell(told_by(kind))] for kind in sorted(kinds) if told_by(kind)]
+    return Table("tells", "What somebody reads in an answer.", ["Question", "Its answer"], rows)
 
 
 def _runs_table(runs: Mapping[str, Sum]) -> Table:

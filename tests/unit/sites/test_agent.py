@@ -414,3 +414,16 @@ def test_a_model_can_be_trained_step_by_step(tmp_path: Path) -> None:
     step = Train(step=0, steps=1, row=None, layers=None, send=True, send_layers=None)
     before, after = place.ask(1, step), place.ask(2, replace(step, step=1))
     assert not np.array_equal(before.row, after.row)  # type: ignore[attr-defined]
+
+
+def test_so_many_steps_at_once_are_refused(tmp_path: Path) -> None:
+    wanted = training_recipe()
+    holder = sites([1])
+    install(holder, wanted)
+    place = Place(tmp_path, Policy(limits=Limits(steps=5)), dict(holder[0].state))
+    place.ask(0, Begin(task=wanted.describe()))
+    step = Train(step=0, steps=5, row=None, layers=None, send=False, send_layers=None)
+    assert not isinstance(place.ask(1, step), Failure)
+    assert place.ask(2, replace(step, steps=2**62)) == Failure(
+        code="Refused", reason=f"it was asked for {2**62} local steps at once, and its policy allows at most 5."
+    )
