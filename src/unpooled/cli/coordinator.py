@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from unpooled.cli.coordinate import run
 from unpooled.cli.options import Format, OutputFormat
 
 app = typer.Typer(help="Run a federation of sites on other machines.", no_args_is_help=True)
@@ -124,6 +125,9 @@ def _say_joins(files: list[Path]) -> None:
     typer.echo("One file a site. It opens the door to whoever holds it: send it where nobody else can read it.")
     for file in files:
         typer.echo(f"  {file}")
+
+
+app.command("run")(run)
 
 
 @app.callback()

@@ -168,7 +168,7 @@ def _from_folder(folder: Path, image_size: tuple[int, int] | None) -> tuple[dict
         if name in tables:
             raise BadData(f"Folder '{folder}' holds two files for site '{name}': keep one.")
         tables[name] = read_table(path)
-    return tables, None
+    return dict(sorted(tables.items())), None
 
 
 def _by_site(table: Table, site: str | None, where: str) -> list[Site]:

@@ -71,6 +71,8 @@ class Received:
 class Remote:
     """A federation over `link`, in one `run`. Every question has a number, which `state` keeps.
 
+    Sites are in the order of their names, as those of a folder are in a simulation, whoever was admitted first.
+
     `watch` is called about once a second while sites are waited for, `heard` once for each new answer. Raises
     `BadRecord` where a site sends what cannot be read as an answer to its question.
     """
@@ -87,7 +89,7 @@ class Remote:
         heard: Callable[[Received], None] | None = None,
     ) -> None:
         self.link, self.run, self.asker = link, run, asker
-        self.names = tuple(link.names)
+        self.names = tuple(sorted(link.names))
         self.patience, self.journal = patience or Patience(), journal
         self.traffic = Traffic(self.names)
         self.schema: Schema | None = None
