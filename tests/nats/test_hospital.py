@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -27,10 +28,10 @@ four() {{ for i in $(seq 300); do {python} -c {count} && return; sleep 0.2; done
 """
 
 
-def blocks() -> list[str]:
-    """The page's shell blocks."""
+def blocks(language: str) -> list[str]:
+    """The page's blocks in this language."""
     text = (ROOT / "docs" / "hospital.md").read_text(encoding="utf-8")
-    return re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -45,8 +46,10 @@ def test_the_walk_through_works_as_it_is_written(tmp_path: Path) -> None:
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\nexec {sys.executable} -c 'from unpooled.cli import main; main()' \"$@\"\n")
     program.chmod(0o700)
-    found = blocks()
-    assert len(found) > 8
+    found = blocks("sh")
+    assert len(found) > 10
+    (config,) = blocks("toml")
+    (tmp_path / "config.toml").write_text(config, encoding="utf-8")
     checks = {  # what must hold after the block that begins like this
         "unpooled coordinator serve": "until [ -f federation/presence.json ]; do sleep 0.2; done",
         "unpooled site run": "four",
@@ -71,5 +74,7 @@ def test_the_walk_through_works_as_it_is_written(tmp_path: Path) -> None:
         text = said.read()
     assert done.returncode == 0, text
     assert "lets us in" in text
+    assert json.loads((tmp_path / "runs" / "falls-ill" / "result.json").read_text())["status"] == "finished"
+    assert "berlin" in (tmp_path / "berlin" / "what-left.html").read_text(encoding="utf-8")
     assert set(Folder(tmp_path / "federation").read().sites) == {"berlin", "paris", "rome"}
     assert {site.release != "" for site in status(Folder(tmp_path / "federation")).sites} == {True}
