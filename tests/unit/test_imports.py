@@ -36,3 +36,16 @@ def test_training_does_import_torch() -> None:
     code = "import sys, unpooled.training.train; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "True\n"
+
+
+def test_in_process_training_imports_no_network() -> None:
+    code = "import sys, unpooled.training.train, unpooled.runs.execute; print({'nats', 'flwr', 'sqlite3'} & {*sys.modules})"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "set()\n"
+
+
+def test_the_command_line_answers_before_anything_heavy_is_imported() -> None:
+    heavy = {"torch", "pandas", "scipy", "sklearn", "matplotlib", "nats", "flwr", "cryptography"}
+    code = f"import sys, unpooled.cli.app; print({heavy} & {{*sys.modules}})"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "set()\n"

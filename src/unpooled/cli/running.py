@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unpooled.errors import Interrupted, UnpooledError
-from unpooled.runs.config import Config
-from unpooled.runs.execute import default_folder
-from unpooled.runs.families import runner_of
+
+if TYPE_CHECKING:
+    from unpooled.runs.config import Config
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ def run(config: Config, out: Path | None, *, workers: int) -> Ran:
     """Run `config`, with progress on a terminal, and write its report."""
     from unpooled.cli import show
     from unpooled.report import write_report
+    from unpooled.runs.execute import default_folder
+    from unpooled.runs.families import runner_of
 
     runner = runner_of(config)
     folder = out or default_folder(config)
