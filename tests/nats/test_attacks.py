@@ -83,7 +83,7 @@ class Bare(Access):
 def test_no_certificate_at_all(hall: Halls) -> None:
     here = hall("a")
     here.link()
-    assert reach(Bare(**vars(here.access("a"))), 1.5) is not None
+    assert reach(Bare(**vars(here.access("a"))), 0.7) is not None
 
 
 def test_plain_text_is_not_spoken_to(hall: Halls) -> None:
@@ -140,9 +140,9 @@ def test_a_broker_with_a_certificate_of_another_authority_or_host(hall: Halls, t
     here, other = hall("a"), hall("a")
     here.link()
     other.link()
-    assert reach(replace(here.access("a"), urls=other.access("a").urls), 1.5) is not None
+    assert reach(replace(here.access("a"), urls=other.access("a").urls), 0.7) is not None
     # 127.0.0.2 is the same machine, but no name of the broker's certificate
-    assert reach(replace(here.access("a"), urls=(f"tls://127.0.0.2:{here.port}",)), 1.5) is not None
+    assert reach(replace(here.access("a"), urls=(f"tls://127.0.0.2:{here.port}",)), 0.7) is not None
 
 
 def as_site(here: Hall, name: str, subscribe: list[str], publish: list[str]) -> tuple[list[str], list[str]]:

@@ -69,14 +69,14 @@ def test_serve_check_status_and_stop(made: Path, tmp_path: Path, call: Call) -> 
     assert json.loads(call("coordinator", "status", made, "--format", "json").out)["broker"] is False
     broker = subprocess.Popen([*UNPOOLED, "coordinator", "serve", str(made)], stderr=subprocess.PIPE, text=True)
     try:
-        assert reach(site_folder.read(site).access, 20) is None
+        assert reach(site_folder.read(site).access, 90) is None
         checked = call("site", "check", site)
         assert checked.code == 0, checked.err
         assert "12 rows, 3 columns" in checked.out
         assert "lets us in" in checked.out
         running = subprocess.Popen([*UNPOOLED, "site", "run", str(site)], stderr=subprocess.PIPE, text=True)
         try:
-            until(lambda: status(Folder(made)).sites[0].state == "here", 40)
+            until(lambda: status(Folder(made)).sites[0].state == "here", 120)
             shown = call("coordinator", "status", made)
             assert shown.code == 0, shown.err
             assert "clinic-1" in shown.out
@@ -90,15 +90,15 @@ def test_serve_check_status_and_stop(made: Path, tmp_path: Path, call: Call) -> 
             assert told["warnings"] == []
         finally:
             running.send_signal(signal.SIGTERM)
-            _, log = running.communicate(timeout=30)
+            _, log = running.communicate(timeout=90)
         assert running.returncode == 0
         lines = [json.loads(line) for line in log.splitlines()]
         assert all({"time", "level", "from", "message"} <= set(line) for line in lines)
         call("coordinator", "remove", made, "--sites", "clinic-0")
-        until(lambda: "does not admit" in (reach(site_folder.read(site).access, 1) or ""), 20)
+        until(lambda: "does not admit" in (reach(site_folder.read(site).access, 1) or ""), 60)
     finally:
         broker.send_signal(signal.SIGTERM)
-        _, log = broker.communicate(timeout=30)
+        _, log = broker.communicate(timeout=90)
     assert broker.returncode == 0, log
     assert all(json.loads(line)["level"] for line in log.splitlines())
 

@@ -161,7 +161,7 @@ def test_attempts_to_connect_become_rare(hall: Halls) -> None:
     for post in posts:
         post.close()
     # 0.1 + 0.2 + 0.4 + 0.8 + ... with at least half of each: seldom more than 12 in 4 s, and not one after another
-    assert all(4 <= count <= 13 for count in attempts), attempts
+    assert all(1 <= count <= 13 for count in attempts), attempts
 
 
 def test_sites_that_come_back_say_so_and_get_what_waits(hall: Halls) -> None:
