@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from selenium.webdriver.chrome.service import Service
 from tests.unit.report.records import PLANS, write_record
 from unpooled.report import write_report
 from unpooled.report.ledger import write_ledger_report
+from unpooled.runs.stream_run import execute
+from unpooled.runs.streams import StreamConfig, plan
 from unpooled.sites.ledger import Ledger, read
 from unpooled.sites.payload import encode
 from unpooled.sites.policy import Policy
@@ -40,6 +43,21 @@ PAGES = {
     "nasty": ("nasty",),
     "many": ("zipf",),
     "one-seed": ("one-seed", "stay"),
+    "streams": ("a stream",),
+}
+STREAM: dict[str, Any] = {
+    "title": "Small stream",
+    "learners": 4,
+    "rounds": 60,
+    "seeds": [0, 1],
+    "source": {"kind": "disjunction", "inputs": 8, "drift_every": 30},
+    "learner": {"kind": "passive_aggressive"},
+    "protocols": [
+        {"kind": "Local"},
+        {"kind": "FedAvg", "aggregate_period": 5},
+        {"kind": "DynamicAveraging", "threshold": 0.1, "check_period": 5},
+        {"kind": "Serial"},
+    ],
 }
 
 
@@ -86,6 +104,14 @@ def written() -> dict[str, str]:
     return {}
 
 
+def _record(folder: Path, name: str) -> Path:
+    """A made-up record of a training, or a real one of a short run on streams."""
+    if name in PLANS:
+        return write_record(folder / name, PLANS[name])
+    execute(plan(StreamConfig(**STREAM)), folder / name)
+    return folder / name
+
+
 def write_ledger(folder: Path) -> Path:
     """The page of a site that was asked by friends and by strangers, who send long and wild names."""
     ledger = Ledger(folder / "ledger.jsonl", clock=lambda: "2024-05-06T07:08:09.000000+00:00")
@@ -112,7 +138,7 @@ def page(request: pytest.FixtureRequest, written: dict[str, str], tmp_path_facto
         if request.param == "ledger":
             made = write_ledger(folder)
         else:
-            runs = [write_record(folder / name, PLANS[name]) for name in PAGES[request.param]]
+            runs = [_record(folder, name) for name in PAGES[request.param]]
             made = write_report(runs, folder / "report.html")
         written[request.param] = made.as_uri()
     return written[request.param]

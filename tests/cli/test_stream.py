@@ -14,7 +14,11 @@ import tomli_w
 
 from tests.cli.calls import Call
 from tests.conftest import ROOT
+from unpooled.report import write_report
+from unpooled.runs.stream_run import execute
 from unpooled.runs.streams import load, plan
+from unpooled.training.protocols import FedAvg
+from unpooled.training.streams.kernel import Gaussian, Norma, Truncation, kernel_stream
 
 CONFIG: dict[str, Any] = {
     "title": "Small stream",
@@ -69,6 +73,82 @@ def test_a_run_prints_a_table_and_writes_tables_and_figures(tmp_path: Path, call
     assert str(out) in call("runs", tmp_path).out.replace("\n", "")
 
 
+def test_a_run_goes_on_with_the_cells_that_are_missing(tmp_path: Path, call: Call) -> None:
+    """As after a kill: what has ended stays, and the record ends as if nothing had happened."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for out in (whole, cut):
+        assert call("stream", written(tmp_path), "--out", out).code == 0
+    kept, *gone = sorted((cut / "cells").glob("*.json"))
+    for path in gone[::2]:
+        path.unlink()
+    (cut / "runs.csv").unlink()
+    before = kept.stat().st_mtime_ns
+    shown = call("resume", cut)
+    assert shown.code == 0, shown.err
+    assert kept.stat().st_mtime_ns == before, "what has ended is not computed again"
+    for name in ("runs.csv", "curves.csv", "config.toml"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    for cell in (whole / "cells").glob("*.json"):
+        assert (cut / "cells" / cell.name).read_bytes() == cell.read_bytes()
+    assert json.loads((cut / "result.json").read_text())["status"] == "finished"
+
+
+def test_ctrl_c_keeps_what_has_ended_and_says_how_to_go_on(tmp_path: Path) -> None:
+    made, out, ended = plan(load(written(tmp_path))), tmp_path / "out", []
+
+    def told(label: str, seed: int, done: int, rounds: int) -> None:
+        if done == rounds:
+            ended.append((label, seed))
+        if len(ended) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(made, out, told)
+    told_so_far = json.loads((out / "result.json").read_text())
+    assert told_so_far["status"] == "interrupted"
+    done = [(c["protocol"], c["seed"]) for c in told_so_far["cells"] if c["status"] == "finished"]
+    assert done == ended[:2], "the third was told to have ended before it was written"
+    assert [row["protocol"] for row in told_so_far["protocols"]] == ["Local", "FedAvg(5)"]
+    page = write_report([out], tmp_path / "half.html").read_text()
+    assert "This run was interrupted" in page
+    assert "Serial, seed 1: missing" in page
+
+
+def test_the_page_tells_what_the_tables_say(tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "out"
+    assert call("stream", written(tmp_path), "--out", out).code == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    frame = pd.read_csv(out / "runs.csv").groupby("protocol").mean(numeric_only=True)
+    assert f"{round(frame.loc['Local', 'mistakes'])}" in page
+    assert "FedAvg(5)" in page
+    again = call("report", out, "--out", tmp_path / "again.html")
+    assert again.code == 0, again.err
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
+
+
+KERNEL = {
+    "kind": "norma",
+    "kernel": {"kind": "gaussian", "gamma": 0.5},
+    "compression": {"kind": "truncation", "budget": 10},
+    "rate": 0.4,
+}
+
+
+def test_kernel_learners_from_a_config_are_those_from_python(tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "out"
+    shown = call("stream", written(tmp_path, learner=KERNEL, protocols=CONFIG["protocols"][:3]), "--out", out)
+    assert shown.code == 0, shown.err
+    made = plan(load(out / "config.toml"))
+    learner = Norma(Gaussian(0.5), rate=0.4, compression=Truncation(10))
+    assert made.learner == learner
+    wanted = kernel_stream(made.source, learner, FedAvg(5), learners=4, rounds=60, seed=1)
+    frame = pd.read_csv(out / "runs.csv").set_index(["protocol", "seed"])
+    assert frame.loc[("FedAvg(5)", 1), "loss"] == wanted.loss
+    assert frame.loc[("FedAvg(5)", 1), "bytes"] == wanted.bytes
+    assert frame.loc[("FedAvg(5)", 1), "error"] == wanted.error
+    assert "Moved by compression" in (out / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_table_is_read_to_its_end(tmp_path: Path, call: Call) -> None:
     source = {"kind": "table", "path": "prices.csv", "target": "up"}
     a_table(tmp_path)
@@ -94,6 +174,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "pooled": ({"protocols": [{"kind": "Pooled"}]}, "compare with Serial()"),
     "none": ({"protocols": []}, "add [[protocols]]"),
     "seeds": ({"seeds": [1, 1]}, "seeds must be different"),
+    "kernel": ({"learner": {**KERNEL, "kernel": {"kind": "gausian"}}}, "Did you mean 'gaussian'?"),
+    "budget": ({"learner": {**KERNEL, "compression": {"kind": "truncation"}}}, "needs 'budget', which is missing"),
+    "kernel batch": ({"learner": KERNEL, "batch": 2}, "Kernel learners see one example a round"),
+    "kernel protocol": ({"learner": KERNEL}, "not synchronised by Serial"),
     "no learners": ({"learners": 0}, "learners must be a whole number of at least 1"),
     "no table": ({"source": {"kind": "table", "path": "no.csv", "target": "y"}}, "cannot be read as CSV"),
 }

@@ -13,8 +13,8 @@ import typer
 from unpooled.cli.options import ConfigFile, Format, OutputFormat, Source
 
 if TYPE_CHECKING:
-    from unpooled.runs.streams import Told
-    from unpooled.training.streams import StreamComparison
+    from unpooled.runs.stream_run import Told
+    from unpooled.runs.streams import Plan
 
 PICTURES = ("loss-against-transfers", "over-time")
 
@@ -25,28 +25,41 @@ def stream(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="By default runs/streams-TITLE.")] = None,
     output: OutputFormat = Format.text,
 ) -> None:
-    """Let online learners follow the stream of CONFIG under each protocol; write tables and figures."""
+    """Let online learners follow the stream of CONFIG under each protocol; write tables, figures and a report."""
     from unpooled.runs import streams
 
     made = streams.plan(streams.load(config, source))
-    folder = out or streams.default_folder(made.config)
-    with _progress(made.config.title, len(made.protocols) * len(made.config.seeds)) as told:
-        outcome, found = streams.execute(made, folder, told)
-    pictures = [str(path) for path in _draw(found, folder)]
-    if output is Format.json:
-        typer.echo(json.dumps({"folder": str(folder), "figures": pictures, **outcome}))
+    run_and_show(made, out or streams.default_folder(made.config), as_json=output is Format.json)
+
+
+def run_and_show(made: Plan, folder: Path, *, as_json: bool) -> None:
+    """Run what is missing in the folder, write pictures and page, and print the result."""
+    from unpooled.cli.running import stopped_cleanly
+    from unpooled.report import write_report
+    from unpooled.runs.stream_run import execute
+
+    cells = len(made.protocols) * len(made.config.seeds)
+    with stopped_cleanly(folder, f"unpooled resume {folder}"), _progress(made.config.title, cells) as told:
+        outcome = execute(made, folder, told)
+    pictures = [str(path) for path in _draw(outcome, folder)]
+    page = write_report([folder], folder / "report.html")
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), "figures": pictures, "report": str(page), **outcome}))
         return
     _show(outcome)
-    typer.echo(f"Tables and figures: {folder}")
+    typer.echo(f"Tables and figures: {folder}\nReport: {page}")
 
 
-def _draw(found: StreamComparison, folder: Path) -> list[Path]:
+def _draw(outcome: dict[str, Any], folder: Path) -> list[Path]:
+    import pandas as pd
+
     from unpooled.figures.streams import loss_against_cost, over_time
 
-    curves, seed = found.curves(), next(iter(found.drifts()))
+    curves, seed = pd.read_csv(folder / "curves.csv"), int(next(iter(outcome["drifts"])))
+    table = pd.DataFrame(outcome["protocols"])
     figures = (
-        loss_against_cost(found.table()),
-        over_time(curves[curves["seed"] == seed], found.drifts()[seed]),
+        loss_against_cost(table.assign(loss_half_width=table["loss_half_width"].astype(float))),
+        over_time(curves[curves["seed"] == seed], outcome["drifts"][str(seed)]),
     )
     paths = [folder / f"{name}.png" for name in PICTURES]
     for figure, path in zip(figures, paths, strict=True):

@@ -37,6 +37,8 @@ def loss_against_cost(table: pd.DataFrame, cost: str = "transfers", *, width: fl
         figure = style.new_figure(width, 4.6 if narrow else 4.2)
         ax = figure.subplots()
         _cost_axis(ax, cost)
+        if shown[cost].nunique() == 1:  # a margin around one value would be none
+            ax.set_xlim(shown[cost].min() / 2, shown[cost].max() * 2)
         for place, (family, look) in enumerate(looks.items()):
             _settings(ax, shown[shown["family"] == family], cost, look, above=bool(place % 2), few=narrow)
         best = shown[shown["best"]]

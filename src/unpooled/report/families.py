@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from unpooled.report.section import Page
+from unpooled.report.streams import streams_page
 from unpooled.report.training import training_page
 
 FAMILIES: dict[str, Page] = {
     "training": training_page,
+    "streams": streams_page,
 }

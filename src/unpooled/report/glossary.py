@@ -33,3 +33,23 @@ TRAINING_TERMS = {
     "bytes": "Counted at the site's door: questions are received, answers are sent. 1 kB is 1000 bytes.",
     "ledger": "A site's own list of everything it has sent; each line holds the hash of the one before it.",
 }
+
+STREAM_TERMS = {
+    "learner": "A model that sees its own stream of examples, one after the other, and learns from each.",
+    "round": "Every learner predicts, suffers the loss of its prediction, and learns; then models may be exchanged.",
+    "cumulative loss": "The losses of all learners so far, added up; each is suffered before the example is learned.",
+    "mistake": "A wrong prediction; a score of 0 is wrong.",
+    "model transfer": "One model sent by a learner or to a learner. A first distribution does not count.",
+    "drift": "A moment at which what is to be learned changes.",
+    "partial and full exchange": "An exchange that reaches some of the learners, or all.",
+    "Local": "Every learner learns alone and nothing is exchanged.",
+    "Serial": "One learner that sees the examples of all. It moves examples, not models.",
+    "FedAvg(b)": TRAINING_TERMS["FedAvg(b)"].replace("local steps all sites", "rounds all learners"),
+    "DynamicAveraging(t)": "Models are averaged only where one has moved further than the threshold t from the last "
+    "common one.",
+    "nobody beats it in both": "No other method has less loss with no more transfers, or fewer transfers with no more "
+    "loss.",
+    "seed": TRAINING_TERMS["seed"],
+    "95 % interval": TRAINING_TERMS["95 % interval"],
+    "bytes": "All that passed between learners and coordinator, in both directions. 1 kB is 1000 bytes.",
+}

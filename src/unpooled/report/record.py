@@ -25,13 +25,17 @@ class Record:
     environment: Mapping[str, Any]
 
     def frame(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
-        """The table `name`.parquet with at least these columns; raises `BadRecord` if absent or broken."""
-        path = self.folder / f"{name}.parquet"
+        """The table `name`.parquet, or `name`.csv where the name says so, with at least these columns.
+
+        Raises `BadRecord` if it is absent or broken.
+        """
+        path = self.folder / (name if name.endswith(".csv") else f"{name}.parquet")
         _must_exist(path)
         try:
-            table = pd.read_parquet(path)
+            table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
         except (OSError, ValueError) as error:
-            raise BadRecord(f"{path} cannot be read as Parquet ({_one_line(error)}). {RUN_AGAIN}") from error
+            form = "CSV" if path.suffix == ".csv" else "Parquet"
+            raise BadRecord(f"{path} cannot be read as {form} ({_one_line(error)}). {RUN_AGAIN}") from error
         missing = [column for column in columns if column not in table.columns]
         if missing:
             raise BadRecord(f"{path} has no column {', '.join(map(repr, missing))}. {RUN_AGAIN}")

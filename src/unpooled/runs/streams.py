@@ -1,41 +1,33 @@
-"""A run on streams from a TOML config: its settings, its tables on disk, and nothing that needs a picture."""
+"""A run on streams from a TOML config: its settings, built and checked before any work."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 from pydantic.dataclasses import dataclass as checked
 
-from unpooled.errors import BadRecord, BadSetting, positive
+from unpooled.errors import BadSetting, positive
 from unpooled.runs.config import STRICT
-from unpooled.runs.files import writable, write_bytes, write_json
 from unpooled.runs.identity import slug
-from unpooled.runs.record import environment
-from unpooled.runs.tables import build, choose, known_keys, names, read_toml, without_none
+from unpooled.runs.tables import build, choose, known_keys, names, read_toml
 from unpooled.training.protocols import PROTOCOLS, Protocol
 from unpooled.training.streams import (
     LEARNERS,
     Disjunction,
     HiddenVariables,
     Serial,
-    StreamComparison,
     SubsetAveraging,
-    compare_streams,
     read_table,
 )
+from unpooled.training.streams.kernel import Gaussian, Linear, Norma, Projection, Truncation
+from unpooled.training.streams.kernel.synchronise import refuse as refuse_for_kernels
 from unpooled.training.streams.learners import Learner
 from unpooled.training.streams.run import refuse_unfit
 from unpooled.training.streams.source import Source
 from unpooled.training.streams.table import Deal, Scale, rounds_in
 
-Told = Callable[[str, int, int, int], None]
-"""Called with a protocol's label, the seed, and rounds done and to do."""
 FAMILY = "streams"
 """What the result of such a run calls itself."""
 
@@ -53,8 +45,25 @@ class TableSource:
 
 SOURCES: dict[str, type] = {"disjunction": Disjunction, "hidden_variables": HiddenVariables, "table": TableSource}
 """Every source by the name that configs use."""
+KERNELS: dict[str, type] = {"gaussian": Gaussian, "linear": Linear}
+COMPRESSIONS: dict[str, type] = {"truncation": Truncation, "projection": Projection}
+"""What bounds the support set of a kernel learner, by the name that configs use."""
 STREAM_PROTOCOLS: dict[str, type[Protocol]] = {**PROTOCOLS, "SubsetAveraging": SubsetAveraging, "Serial": Serial}
 """Every protocol by the name that configs of streams use."""
+
+
+@checked(frozen=True, config=STRICT)
+class KernelSettings:
+    """A kernel learner (see `unpooled.training.streams.kernel.Norma`), with tables for its parts."""
+
+    kernel: dict[str, Any] = field(default_factory=lambda: {"kind": "gaussian"})
+    compression: dict[str, Any] | None = None
+    rate: float = 0.5
+    decay: float = 0.002
+
+
+STREAM_LEARNERS: dict[str, type] = {**LEARNERS, "norma": KernelSettings}
+"""Every learner by the name that configs use."""
 
 
 @checked(frozen=True, config=STRICT)
@@ -88,7 +97,7 @@ class Plan:
 
     config: StreamConfig
     source: Source
-    learner: Learner
+    learner: Learner | Norma
     protocols: list[Protocol]
     rounds: int
 
@@ -110,11 +119,14 @@ def load(path: Path, source: Path | None = None) -> StreamConfig:
 def plan(config: StreamConfig) -> Plan:
     """Build and check all that the config names, before any work."""
     settings: Any = choose("[source]", config.source, SOURCES)
-    learner = choose("[learner]", config.learner, LEARNERS)
+    learner = _learner(config)
     protocols = [choose("A protocol", table, STREAM_PROTOCOLS) for table in config.protocols]
     labels = [protocol.label for protocol in protocols]
     for protocol in protocols:
-        refuse_unfit(protocol)
+        if isinstance(learner, Norma):
+            refuse_for_kernels(protocol)
+        else:
+            refuse_unfit(protocol)
         if labels.count(protocol.label) > 1:
             raise BadSetting(f"The config lists {protocol.label} twice: each protocol once.")
     source: Source = settings
@@ -127,56 +139,22 @@ def plan(config: StreamConfig) -> Plan:
     return Plan(config, source, learner, protocols, rounds)
 
 
+def _learner(config: StreamConfig) -> Learner | Norma:
+    settings: Any = choose("[learner]", config.learner, STREAM_LEARNERS)
+    if not isinstance(settings, KernelSettings):
+        learner: Learner = settings
+        return learner
+    if config.batch != 1:
+        raise BadSetting(f"Kernel learners see one example a round, but batch = {config.batch}: leave it out.")
+    compression = settings.compression
+    return Norma(
+        choose("[learner.kernel]", settings.kernel, KERNELS),
+        settings.rate,
+        settings.decay,
+        None if compression is None else choose("[learner.compression]", compression, COMPRESSIONS),
+    )
+
+
 def default_folder(config: StreamConfig) -> Path:
     """Where a run goes unless a folder is named."""
     return Path("runs") / f"streams-{slug(config.title)[:40].strip('-')}"
-
-
-def execute(made: Plan, folder: Path, told: Told | None = None) -> tuple[dict[str, Any], StreamComparison]:
-    """Run everything, then write settings, `result.json`, `runs.csv` (totals of each run) and `curves.csv`.
-
-    Raises `BadRecord` where the folder holds another run.
-    """
-    settings = tomli_w.dumps(without_none(asdict(made.config))).encode()
-    kept = folder / "config.toml"
-    if kept.exists() and kept.read_bytes() != settings:
-        raise BadRecord(f"{folder} holds another run: choose another folder with --out.")
-    writable(folder)
-    started, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    found = compare_streams(
-        made.source,
-        made.learner,
-        made.protocols,
-        learners=made.config.learners,
-        rounds=made.rounds,
-        batch=made.config.batch,
-        seeds=made.config.seeds,
-        progress=told,
-    )
-    outcome = {
-        "family": FAMILY,
-        "title": made.config.title,
-        "name": folder.name,
-        "status": "finished",
-        "started": started,
-        "source": made.source.label,
-        "learner": made.learner.label,
-        "learners": made.config.learners,
-        "rounds": made.rounds,
-        "seconds": time.perf_counter() - start,
-        "drifts": {str(seed): list(rounds) for seed, rounds in found.drifts().items()},
-        "cells": [{"protocol": r.protocol, "seed": r.seed, "status": "finished"} for r in found.all()],
-        "protocols": [_plain(row) for row in found.table().to_dict("records")],
-    }
-    write_bytes(kept, settings)
-    write_json(folder / "environment.json", environment())
-    write_bytes(folder / "runs.csv", found.frame().to_csv(index=False).encode())
-    write_bytes(folder / "curves.csv", found.curves().to_csv(index=False).encode())
-    write_json(folder / "result.json", outcome)
-    return outcome, found
-
-
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """JSON has no word for a number that is none: it becomes null."""
-    values = {str(k): v.item() if hasattr(v, "item") else v for k, v in row.items()}
-    return {k: None if isinstance(v, float) and v != v else v for k, v in values.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,10 @@ class KernelResult(StreamResult):
         """As `StreamResult.curve`, with a column bytes."""
         curve = super().curve(points)
         return curve.assign(bytes=self.moved.cumsum()[curve["round"].to_numpy() - 1])
+
+    def row(self) -> dict[str, Any]:
+        """As `StreamResult.row`, with the key error."""
+        return {**super().row(), "error": self.error}
 
 
 def kernel_stream(
