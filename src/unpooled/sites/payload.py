@@ -130,8 +130,14 @@ class Stacked(Mapping[str, M], Generic[M]):
 
     def size_each(self) -> int | Array:
         """Payload bytes of each site's message: one number where all are of one size, or (k,) where they hold text."""
-        plain = sum(size_of(getattr(self.template, f.name)) for f in fields(self.template) if f.name not in self.arrays)
-        text = [np.char.str_len(np.char.encode(a, "utf-8")) for a in self.arrays.values() if a.dtype.kind == "U"]
-        numbers = [a for a in self.arrays.values() if a.dtype.kind != "U"]
-        size: int = plain + sum(size_of(a[0].item()) if a.ndim == 1 else a.nbytes // len(a) for a in numbers)
-        return size + sum(text) if text else size
+        size: int | Array = sum(
+            size_of(getattr(self.template, f.name)) for f in fields(self.template) if f.name not in self.arrays
+        )
+        for a in self.arrays.values():
+            if a.ndim > 1:
+                size = size + a.nbytes // len(a)
+            elif a.dtype.kind == "U":
+                size = size + np.char.str_len(np.char.encode(a, "utf-8"))
+            else:
+                size = size + size_of(a[0].item())
+        return size

@@ -83,6 +83,7 @@ class Sealing:
     name: str
     private: bytes = field(repr=False)
     roster: Roster
+    _lasting: dict[bytes, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.roster.keys.get(self.name) != public_key(self.private):
@@ -98,8 +99,8 @@ class Sealing:
         """
         to = self.roster.key_of(recipient)
         fresh = new_private_key()
-        own, once = public_key(self.private), public_key(fresh)
-        key = _letter_key(shared_secret(fresh, to), shared_secret(self.private, to), once, own, to)
+        own, once = self.roster.keys[self.name], public_key(fresh)
+        key = _letter_key(shared_secret(fresh, to), self._shared_with(to), once, own, to)
         sealed = seal(key, letter, _context(self.name, recipient, after, subject))
         return b"".join((after.to_bytes(8, "little"), own, once, sealed))
 
@@ -111,9 +112,15 @@ class Sealing:
         after, theirs = int.from_bytes(whole[:8], "little"), bytes(whole[8 : 8 + KEY_BYTES])
         once, sealed = bytes(whole[8 + KEY_BYTES : 8 + 2 * KEY_BYTES]), whole[8 + 2 * KEY_BYTES :]
         sender = self.roster.name_of(theirs)
-        secrets = shared_secret(self.private, once), shared_secret(self.private, theirs)
-        key = _letter_key(*secrets, once, theirs, public_key(self.private))
+        secrets = shared_secret(self.private, once), self._shared_with(theirs)
+        key = _letter_key(*secrets, once, theirs, self.roster.keys[self.name])
         return Opened(sender, after, unseal(key, sealed, _context(sender, self.name, after, subject)))
+
+    def _shared_with(self, other: bytes) -> bytes:
+        """What the long-term keys agree on, which is the same for all letters between two sites."""
+        if other not in self._lasting:
+            self._lasting[other] = shared_secret(self.private, other)
+        return self._lasting[other]
 
 
 def _letter_key(fresh: bytes, lasting: bytes, *public: bytes) -> bytes:
