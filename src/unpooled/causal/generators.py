@@ -51,7 +51,7 @@ def _shuffled(upper: NDArray[np.bool_], rng: np.random.Generator) -> PDAG:
 
 @dataclass(frozen=True, eq=False)
 class LinearGaussian:
-    """x_j = shift_j + sum_i weights[i, j] x_i + noise_j N(0, 1); `weights` of shape (m, m) are 0 where there is no arrow.
+    """x_j = shift_j + sum_i weights[i, j] x_i + noise_j N(0, 1); `weights`, shape (m, m), are 0 without an arrow.
 
     `noise` and `shift` have shape (m,), in the unit of x_j.
     """

@@ -37,14 +37,14 @@ def complete_rows(table: pd.DataFrame, missing: Missing) -> pd.DataFrame:
 
 def numbers(table: pd.DataFrame, missing: Missing) -> np.ndarray:
     """Float64 of shape (n, m); raises `BadData` for a column that is not of finite numbers."""
-    for name, column in table.items():
+    for label, column in table.items():
         if not pd.api.types.is_numeric_dtype(column):
             raise BadData(
-                f"Column {str(name)!r} has type {column.dtype}, a Gaussian score needs numbers: leave it out, or use a "
-                "discrete score."
+                f"Column {str(label)!r} has type {column.dtype}, a Gaussian score needs numbers: leave it out, or "
+                "use a discrete score."
             )
     rows = complete_rows(table, missing).to_numpy(np.float64)
     if not np.isfinite(rows).all():
-        column = str(table.columns[int((~np.isfinite(rows)).any(axis=0).argmax())])
-        raise BadData(f"Column {column!r} holds infinite values: remove those rows.")
+        name = str(table.columns[int((~np.isfinite(rows)).any(axis=0).argmax())])
+        raise BadData(f"Column {name!r} holds infinite values: remove those rows.")
     return rows

@@ -1,8 +1,8 @@
 """Delete-first equivalence search: never insert while a deletion or a turn gains, then try to do without each edge.
 
-Nazaret and Blei, "Extremely greedy equivalence search", UAI 2024. Their XGES-0 applies the best gaining Delete, else the
-best gaining Turn, else the best gaining Insert. XGES then deletes each edge against its gain, goes on from there with
-that edge kept out, and keeps the result if its score is higher. Two deviations: lines are turned as well as arrows
+Nazaret and Blei, "Extremely greedy equivalence search", UAI 2024. Their XGES-0 applies the best gaining Delete, else
+the best gaining Turn, else the best gaining Insert. XGES then deletes each edge against its gain, goes on from there
+with that edge kept out, and keeps the result if its score is higher. Two deviations: lines are turned as well as arrows
 (Hauser and Bühlmann, 2012), and the list of deletions to try is made anew after each success.
 """
 
@@ -21,9 +21,9 @@ Key = tuple[int, int, frozenset[int]]
 def delete_first(score: LocalScore, *, extended: bool = True) -> Found:
     """The class that the search finds. `extended` False stops before edges are deleted against their gain.
 
-    A `Gaussian` score runs compiled (the first call of an installation compiles for some seconds); any other score runs
-    the plain form, `plain_delete_first`. Both look at the same operators; between equal gains, such as duplicate columns
-    give, they may choose differently.
+    A `Gaussian` score runs compiled (the first call of an installation compiles, which takes a while); any other score
+    runs the plain form, `plain_delete_first`. Both look at the same operators; between equal gains, such as duplicate
+    columns give, they may choose differently.
     """
     if not isinstance(score, Gaussian):
         return plain_delete_first(score, extended=extended)
@@ -51,16 +51,12 @@ def plain_delete_first(score: LocalScore, *, extended: bool = True) -> Found:
     return found(cached, graph, steps)
 
 
-def _climb(
-    score: LocalScore, graph: PDAG, blocked: frozenset[int] = frozenset()
-) -> tuple[PDAG, float, int]:
+def _climb(score: LocalScore, graph: PDAG, blocked: frozenset[int] = frozenset()) -> tuple[PDAG, float, int]:
     """XGES-0 from that class: the class it ends in, what was gained, and the number of steps."""
     gained, steps = 0.0, 0
     while True:
         operator = (
-            best(score, graph, "delete")
-            or best(score, graph, "turn")
-            or best(score, graph, "insert", blocked=blocked)
+            best(score, graph, "delete") or best(score, graph, "turn") or best(score, graph, "insert", blocked=blocked)
         )
         if operator is None:
             return graph, gained, steps

@@ -39,9 +39,7 @@ def ges(score: LocalScore, *, phases: Sequence[Kind] = PHASES, repeat: bool = Tr
             return found(cached, graph, steps)
 
 
-def best(
-    score: LocalScore, graph: PDAG, kind: Kind, *, blocked: frozenset[int] = frozenset()
-) -> Operator | None:
+def best(score: LocalScore, graph: PDAG, kind: Kind, *, blocked: frozenset[int] = frozenset()) -> Operator | None:
     """The valid operator of that kind that gains most, or None where none gains; `blocked` is a pair not to insert."""
     chosen, most = None, GAIN
     for operator in operators(graph, (kind,)):

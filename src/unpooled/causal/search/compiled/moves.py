@@ -1,8 +1,9 @@
 """The best valid operator into one node y: `graphs.operators`, compiled.
 
-Each function returns (x, gain, bound) and leaves the clique in `clique[: clique[-1]]`: the best valid operator, and the
-largest gain there would be if no path were in the way. x is -1 where none gains. Cliques and deletions depend on what
-is around y alone; paths depend on the whole graph, so `bound` is what stays known of y while the graph changes far away.
+Each function returns (x, gain, bound) and leaves the clique in `clique[: clique[-1]]`: the best valid operator, and
+the largest gain there would be if no path were in the way. x is -1 where none gains. Cliques and deletions depend on
+what is around y alone; paths depend on the whole graph, so `bound` is what stays known of y while the graph changes
+far away.
 """
 
 from __future__ import annotations
@@ -192,7 +193,7 @@ def next_clique(a: Adjacency, nodes: Ints, count: int, index: Ints, size: int) -
 
 @compiled
 def reach(a: Adjacency, near: Ints, degree: Ints, start: int, never: int, reached: Adjacency, ahead: Ints) -> None:
-    """Mark all nodes that arrows and lines lead to from start past the marked ones; the step to `never` is not taken."""
+    """Mark all nodes that arrows and lines lead to from start past the marked ones, without the step to `never`."""
     reached[start] = True
     ahead[0] = start
     length = 1
@@ -249,10 +250,10 @@ def _marks(m: int, nodes: Ints, index: Ints, size: int) -> NDArray[np.bool_]:
 def _holds_common(a: Adjacency, lines: Ints, d: int, x: int, nodes: Ints, index: Ints, size: int) -> bool:
     """Whether NA_yx lies in the clique."""
     inside = _marks(len(a), nodes, index, size)
+    missing = 0
     for j in range(d):
-        if (a[lines[j], x] or a[x, lines[j]]) and not inside[lines[j]]:
-            return False
-    return True
+        missing += (a[lines[j], x] or a[x, lines[j]]) and not inside[lines[j]]
+    return missing == 0
 
 
 @compiled

@@ -15,7 +15,7 @@ FLOOR = _FLOOR
 
 @compiled
 def factorise(r: Floats, nodes: Ints, size: int, factor: Floats, kept: Ints) -> int:
-    """The Cholesky factor of the correlations of `nodes[:size]` without those the others determine; returns its size."""
+    """The Cholesky factor of the correlations of `nodes[:size]`, those left out that others determine; its size."""
     rank = 0
     for s in range(size):
         pivot = solve(r, factor, kept, rank, nodes[s], factor[rank])
@@ -73,4 +73,4 @@ def pair_gain(
     for i in range(rank):
         common -= own[i] * other[i]
     after = max(left - common * common / pivot, FLOOR)
-    return -0.5 * rows * np.log(after / max(left, FLOOR)) - penalty
+    return float(-0.5 * rows * np.log(after / max(left, FLOOR)) - penalty)
