@@ -48,7 +48,7 @@ BENCHES := rounds protocols memory combine federation sealed robustness streams 
 BENCH :=
 
 # Each script leaves its table in runs/bench/ and continues from there; all over again: make bench BENCH=--fresh
-bench: .venv/.installed-dev $(RIVALS:%=benchmarks/.venv-%/.installed)  ## the scripts in benchmarks/, against rivals
+bench: .venv/.installed-dev $(patsubst %,benchmarks/.venv-%/.installed,$(RIVALS) engines)  ## the scripts in benchmarks/, against rivals
 	@status=0; for name in $(BENCHES); do \
 	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py $(BENCH) || status=1; \
 	done; \

@@ -88,7 +88,7 @@ def spark() -> Iterable[Row]:
 def peak_memory(size: int = BYTES) -> Iterable[Row]:
     """Peak memory of a machine with two workers over a mapped file, of all its processes; pages of the file once."""
     rows = size // (8 * FEATURES)
-    with tempfile.TemporaryDirectory(dir=ROOT / "benchmarks") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.npy"
         mapped = np.lib.format.open_memmap(path, "w+", np.float64, (rows, FEATURES))
         labels = np.empty(rows, dtype=np.int8)

@@ -32,7 +32,7 @@ def radon_tree(levels: Sequence[Array], *, width: float = style.WIDE) -> Figure:
         figure = style.new_figure(width, 2.9 * steps if narrow else 3.4)
         axes = np.ravel(figure.subplots(steps if narrow else 1, 1 if narrow else steps, squeeze=False))
         for step, ax in enumerate(axes):
-            groups, points = levels[step].reshape(-1, 4, 2), levels[step + 1]
+            groups, points = np.asarray(levels[step]).reshape(-1, 4, 2), levels[step + 1]
             for number, (group, sides) in enumerate(zip(groups, radon_points(groups).sides, strict=True)):
                 look = LOOKS[number % len(LOOKS)]
                 for corners in (group[sides >= 0], group[sides < 0]):
@@ -92,9 +92,8 @@ def time_against_rows(rows: pd.DataFrame, workers: pd.DataFrame, *, width: float
         axes[1].bar_label(bars, [f" {s:.2g} s" for s in workers["seconds"]])
         axes[1].set_yticks(places, [style.wrap(str(w), 22) for w in workers["workers"]])
         axes[1].invert_yaxis()
-        axes[1].set_xscale("log")
-        axes[1].margins(x=0.25)
-        axes[1].set_xlabel("seconds, logarithmic")
+        axes[1].margins(x=0.2)
+        axes[1].set_xlabel("seconds")
         figure.legend(loc="outside upper left")
         style.note(
             figure,

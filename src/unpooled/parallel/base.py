@@ -78,7 +78,7 @@ class Machine(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         self._check_combining()
         streams = Streams(root(self.random_state))
         self._forget()
-        lying = partitions(X, y, sample_weight)
+        lying = partitions(X, y, sample_weight, self.n_jobs)
         if lying is not None:
             return self._fit_lying(lying, streams)
         X, y = validate_data(self, X, y, accept_sparse="csr", y_numeric=not self._classifies)

@@ -30,7 +30,7 @@ class Parquet(Partitions):
     target: str
     features: Sequence[str] | None = None
     weight: str | None = None
-    n_jobs: int | None = None
+    n_jobs: int | None = field(default=None, repr=False)
     pieces: tuple[tuple[tuple[str, int], ...], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +64,10 @@ class Parquet(Partitions):
     def weighted(self) -> bool:  # type: ignore[override]
         """Whether there is a column of sample weights."""
         return self.weight is not None
+
+    def by(self, n_jobs: int | None) -> Parquet:
+        """The same, read by the workers of the machine."""
+        return replace(self, n_jobs=n_jobs)
 
     def __len__(self) -> int:
         return len(self.pieces)

@@ -50,6 +50,10 @@ class Partitions(ABC):
     def merged(self, groups: Sequence[Sequence[int]]) -> Partitions:
         """Fewer partitions, of the neighbours named in each group."""
 
+    def by(self, n_jobs: int | None) -> Partitions:
+        """The same, worked on by so many workers, where that is for us to say."""
+        return self
+
     def summary(self, streams: Streams, *, pilot: bool, classifies: bool) -> Summary:
         """One pass over all rows. Raises `BadData` for rows that are not finite, or partitions that differ in width."""
         few = -(-PILOT // len(self)) if pilot else 0
@@ -89,13 +93,13 @@ class Partitions(ABC):
         return fewer, np.array([count or 0 for count in fewer.map(_count, [()] * len(fewer))])
 
 
-def partitions(features: Any, targets: Any, weights: Any) -> Partitions | None:
+def partitions(features: Any, targets: Any, weights: Any, n_jobs: int | None) -> Partitions | None:
     """The partitions that `fit` was given, or None for arrays and tables in memory."""
     home = type(features).__module__.partition(".")[0]
     if isinstance(features, Partitions):
         if targets is not None or weights is not None:
             raise BadSetting(f"{type(features).__name__} names its target and weights itself: fit(data) alone.")
-        return features
+        return features.by(n_jobs)
     if home in ("dask", "dask_expr"):
         from unpooled.parallel.on_dask import DaskPartitions
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info
 
 from unpooled.combine import Array
 
@@ -85,4 +86,13 @@ class Dies(LogisticRegression):  # type: ignore[misc]
             if self.once:
                 Path(self.once).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(x, y, sample_weight)
+
+
+class OneThread(LogisticRegression):  # type: ignore[misc]
+    """Refuses to be fitted with more than one BLAS thread."""
+
+    def fit(self, x: Array, y: Array, sample_weight: Any = None) -> Any:
+        if any(pool["num_threads"] > 1 for pool in threadpool_info()):
+            raise RuntimeError("more than one thread")
         return super().fit(x, y, sample_weight)

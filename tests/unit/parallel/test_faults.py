@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from tests.unit.parallel.learners import Dies, Fails, logistic
+from tests.unit.parallel.learners import Dies, Fails, OneThread, logistic
 from unpooled.errors import BadData, SiteFailed
 from unpooled.parallel import MachineWarning, RadonMachineClassifier, RadonMachineRegressor
 
@@ -53,6 +54,13 @@ def test_a_worker_that_dies_is_tried_again_and_then_named(tmp_path: Path) -> Non
     np.testing.assert_array_equal(fitted.levels_[0], machine(LogisticRegression()).fit(x, y).levels_[0])
     with pytest.raises(SiteFailed, match=r"A worker process died twice .* smaller n_jobs"):
         machine(Dies(), n_jobs=2).fit(x, y)
+
+
+def test_workers_have_one_blas_thread() -> None:
+    x, y = logistic(600, features=3)
+    with threadpool_limits(limits=2):
+        assert max(pool["num_threads"] for pool in threadpool_info()) == 2
+        assert machine(OneThread()).fit(x, y).n_dropped_ == 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
