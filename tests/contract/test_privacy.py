@@ -33,10 +33,11 @@ PROTECTED = ("feddc", "feddc-slow", "feddc-coprime-fraction", "fedavg", "fedavg-
 CASE: dict[str, Any] = {"batch_size": 3, "privacy": NOISY, "evaluate_every": 4}
 
 
-@pytest.mark.parametrize("protocol", PROTECTED)
-def test_vectorised_agrees_with_the_reference(protocol: str) -> None:
-    members = [4, 6, 3, 6]
-    fast, slow = (train(sites(members), PROTOCOLS[protocol], executor=e, **CASE) for e in ("vectorised", "reference"))
+@pytest.mark.parametrize("privacy", [NOISY, DPSGD(0.5, 0.8)], ids=["clip_and_noise", "dp_sgd"])
+@pytest.mark.parametrize("protocol", [*PROTECTED, "fedprox", "scaffold"])
+def test_vectorised_agrees_with_the_reference(protocol: str, privacy: Privacy) -> None:
+    members, case = [4, 6, 3, 6], {**CASE, "privacy": privacy}
+    fast, slow = (train(sites(members), PROTOCOLS[protocol], executor=e, **case) for e in ("vectorised", "reference"))
     assert_same_result(fast, slow, rtol=1e-9)
     assert fast.privacy == slow.privacy
 
@@ -55,7 +56,8 @@ def test_joint_answers_are_those_of_one_by_one_answers(
 
 
 @pytest.mark.parametrize(
-    ("executor", "privacy"), [("reference", NOISY), ("vectorised", NOISY), ("reference", DPSGD(0.5, 0.8))]
+    ("executor", "privacy"),
+    [(executor, privacy) for executor in ("reference", "vectorised") for privacy in (NOISY, DPSGD(0.5, 0.8))],
 )
 @pytest.mark.parametrize("protocol", ["feddc-slow", "feddc-coprime-fraction"])
 def test_a_stopped_run_goes_on_with_the_same_noise_and_the_same_account(

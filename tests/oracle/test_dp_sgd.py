@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.contract.federations import data, net, sites, train, training
+from tests.contract.federations import assert_same_result, data, net, sites, train, training
 from unpooled.errors import BadSetting, Refused, Unsupported
 from unpooled.sites.site import Samples, Site
-from unpooled.training.privacy import DPSGD
+from unpooled.training.privacy import DPSGD, stacked_dp_sgd
 from unpooled.training.privacy.accountant import ORDERS
 from unpooled.training.privacy.dp_sgd import clipped_sum
 from unpooled.training.protocols import FedAvg, FedDC, Local
@@ -131,14 +131,28 @@ def test_a_site_stops_sending_when_its_steps_have_spent_the_budget() -> None:
     assert begun.privacy[0][2] == free
 
 
+@pytest.mark.parametrize("make", [net, images])
+@pytest.mark.parametrize(("sizes", "batch_size"), [([7, 7, 7], None), ([3, 9, 9, 5], 4), ([1, 2, 40], 1)])
+def test_all_sites_at_once_take_the_steps_of_each_by_itself(
+    sizes: list[int], batch_size: int | None, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same coins and noise; also where memory holds the samples of one or two sites at a time."""
+    case: dict[str, Any] = {"privacy": DPSGD(0.3, 0.7), "batch_size": batch_size, "steps": 6, "model": make}
+    members = sites(sizes)
+    slow = train(members, FedDC(1, 3), executor="reference", **case)
+    for numbers in (2**25, 1000):
+        monkeypatch.setattr(stacked_dp_sgd, "NUMBERS", numbers)
+        fast = train(members, FedDC(1, 3), executor="vectorised", **case)
+        assert_same_result(fast, slow, rtol=1e-9, atol=1e-13)
+        assert fast.privacy == slow.privacy
+
+
 def test_what_dp_sgd_cannot_do_is_refused_with_the_remedy() -> None:
     def normalised() -> nn.Module:
         return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 3)).double()
 
     with pytest.raises(Unsupported, match=r"Layer '1' \(BatchNorm1d\) mixes the samples .* use GroupNorm"):
         train(sites([4]), Local(), privacy=DPSGD(1.0, 1.0), model=normalised)
-    with pytest.raises(Unsupported, match='one for each sample: use executor="reference"'):
-        train(sites([4]), Local(), privacy=DPSGD(1.0, 1.0), executor="vectorised")
     with pytest.raises(Unsupported, match="LBFGS computes gradients many times"):
         train(sites([4]), Local(), privacy=DPSGD(1.0, 1.0), optimizer="lbfgs")
     with pytest.raises(BadSetting, match="clip must be a finite number above 0"):

@@ -20,7 +20,7 @@ class Batches:
     """
 
     def __init__(self, streams: Streams, site: str, samples: int, batch_size: int | None) -> None:
-        self._streams, self._site, self._samples = streams, site, samples
+        self._streams, self.site, self.samples = streams, site, samples
         self.size = samples if batch_size is None else min(batch_size, samples)
         self.full = self.size == samples
         self._block: tuple[int, Indices] | None = None
@@ -28,14 +28,14 @@ class Batches:
     def __call__(self, step: int) -> Indices:
         """Positions of the batch of local step `step`, shape (size,)."""
         if self.full:
-            return np.arange(self._samples)
+            return np.arange(self.samples)
         number, offset = divmod(step, BLOCK)
         if self._block is None or self._block[0] != number:
             self._block = (number, self._draw(number))
         return np.asarray(self._block[1][offset])
 
     def _draw(self, number: int) -> Indices:
-        rng = self._streams.generator("site", self._site, "batches", number)
-        if self._samples > 4096:
-            return np.stack([rng.choice(self._samples, self.size, replace=False) for _ in range(BLOCK)])
-        return rng.random((BLOCK, self._samples)).argsort(axis=1, kind="stable")[:, : self.size].astype(np.int64)
+        rng = self._streams.generator("site", self.site, "batches", number)
+        if self.samples > 4096:
+            return np.stack([rng.choice(self.samples, self.size, replace=False) for _ in range(BLOCK)])
+        return rng.random((BLOCK, self.samples)).argsort(axis=1, kind="stable")[:, : self.size].astype(np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from unpooled.errors import Unsupported
@@ -26,28 +26,33 @@ class Choice:
     reason: str
 
 
-def choose(recipe: Recipe, sites: Sequence[Site]) -> Choice:
-    """The executor named in the recipe, or the faster one for `auto`.
+def choose(
+    recipe: Recipe,
+    sites: Sequence[Site],
+    reference: Callable[..., ReferenceExecutor] = ReferenceExecutor,
+    vectorised: Callable[..., VectorisedExecutor] = VectorisedExecutor,
+) -> Choice:
+    """The executor named in the recipe, or the faster one for `auto`; made by `reference` and `vectorised`.
 
     The first step of each, which traces and warms up, does not count. Then they take turns, up to three steps each
     and no more once `PATIENCE` seconds are spent. Measuring changes nothing: the executor that trains is made anew.
     """
     if recipe.executor == "reference":
-        return Choice(ReferenceExecutor(recipe, sites), "asked for")
+        return Choice(reference(recipe, sites), "asked for")
     if recipe.executor == "vectorised":
-        return Choice(VectorisedExecutor(recipe, sites), "asked for")
+        return Choice(vectorised(recipe, sites), "asked for")
     try:
-        trial = VectorisedExecutor(recipe, sites)
+        trial = vectorised(recipe, sites)
         trial.train(ALL_SEATS, 0, 1)
     except Unsupported as error:
-        return Choice(ReferenceExecutor(recipe, sites), str(error))
-    plain = ReferenceExecutor(recipe, sites)
+        return Choice(reference(recipe, sites), str(error))
+    plain = reference(recipe, sites)
     plain.train(ALL_SEATS, 0, 1)
     fast, slow = _seconds(trial, plain)
     reason = f"one local step of all {len(sites)} sites: vectorised {fast * 1e3:.2f} ms, reference {slow * 1e3:.2f} ms"
     if fast <= slow:
-        return Choice(VectorisedExecutor(recipe, sites, trial.programs), reason)
-    return Choice(ReferenceExecutor(recipe, sites), reason)
+        return Choice(vectorised(recipe, sites, programs=trial.programs), reason)
+    return Choice(reference(recipe, sites), reason)
 
 
 def _seconds(*executors: Executor) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,13 +17,19 @@ from unpooled.training.executors.traced import Traced, trace
 from unpooled.training.recipe import Recipe
 
 Shapes = Mapping[str, tuple[int, ...]]
+OfOneSite = Callable[..., tuple[Sequence[Tensor], Tensor]]
+"""Parameters, the model's other tensors, and the data of one site to gradients and a loss."""
 
 
 class Programs:
-    """The programs of one recipe, by shape; executors of the same recipe and sites may share one."""
+    """The programs of one recipe, by shape; executors of the same recipe and sites may share one.
 
-    def __init__(self, recipe: Recipe, parameters: Shapes, buffers: Shapes) -> None:
-        self.recipe, self._parameters, self._buffers = recipe, parameters, buffers
+    `of_site` is what a program does for each site: the gradient of the batch's loss, if nothing else is given.
+    """
+
+    def __init__(self, recipe: Recipe, parameters: Shapes, buffers: Shapes, of_site: OfOneSite | None = None) -> None:
+        self.recipe, self._count = recipe, len(parameters)
+        self._of_site = of_site or batch_gradient(recipe, (*parameters, *buffers))
         self._known: dict[Any, Traced] = {}
 
     @property
@@ -35,38 +41,35 @@ class Programs:
         self,
         parameters: Sequence[Tensor],
         buffers: Sequence[Tensor],
-        group: Group,
-        data: tuple[Tensor, Tensor],
+        data: Sequence[Tensor],
         *,
         shared: bool = False,
+        group: Group | None = None,
     ) -> tuple[Sequence[Tensor], Tensor]:
-        """Gradients (a tensor each parameter, sites first) and losses; `shared` parameters have no site dimension."""
-        free, key = (*parameters, *buffers), (len(group.batches), group.size, shared)
+        """Gradients (a tensor each parameter, sites first) and losses; `shared` parameters have no site dimension.
+
+        `data` are (sites, samples, ...); what a program makes of the lasting data of a `group` is remembered there.
+        """
+        free, key = (*parameters, *buffers), (*data[0].shape[:2], shared)
         program = self._known.get(key)
         if program is None:
             program = self._known[key] = self._traced(free, data, shared)
         with torch.no_grad(), one_thread(program.light):
-            prepared = group.prepared.get(program)
+            known = {} if group is None or group.data is None else group.prepared
+            prepared = known.get(program)
             if prepared is None:
-                prepared = program.prepare(data)
-                if group.data is not None:
-                    group.prepared[program] = prepared
+                prepared = known[program] = program.prepare(data)
             *gradients, loss = program(free, data, prepared)
         return gradients, loss
 
     def _traced(self, free: Sequence[Tensor], data: Sequence[Tensor], shared: bool) -> Traced:
-        module, loss = self.recipe.module, self.recipe.loss
+        module, count = self.recipe.module, self._count
         module.train()
-        names, count = (*self._parameters, *self._buffers), len(self._parameters)
-
-        def site_loss(parameters: Sequence[Tensor], constants: Sequence[Tensor], X: Tensor, y: Tensor) -> Tensor:
-            named = dict(zip(names, (*parameters, *constants), strict=True))
-            return loss(functional_call(module, named, (X,)), y)
 
         def gradients(*tensors: Tensor) -> Sequence[Tensor]:
-            values, (X, y) = tensors[:-2], tensors[-2:]
-            per_site = vmap(grad_and_value(site_loss), in_dims=(None if shared else 0, 0, 0, 0))
-            found, losses = per_site(values[:count], values[count:], X, y)
+            constants, own = tensors[count : len(free)], tensors[len(free) :]
+            per_site = vmap(self._of_site, in_dims=(None if shared else 0, 0, *[0] * len(own)))
+            found, losses = per_site(tensors[:count], constants, *own)
             return (*found, losses)
 
         try:
@@ -78,6 +81,17 @@ class Programs:
                 f"{type(module).__name__} cannot be trained for all sites at once ({first_line}): "
                 'use executor="reference".'
             ) from error
+
+
+def batch_gradient(recipe: Recipe, names: Sequence[str]) -> OfOneSite:
+    """The gradient of a batch's loss; `names` are those of the parameters and then of the other tensors."""
+
+    def loss(parameters: Sequence[Tensor], constants: Sequence[Tensor], X: Tensor, y: Tensor) -> Tensor:
+        named = dict(zip(names, (*parameters, *constants), strict=True))
+        return recipe.loss(functional_call(recipe.module, named, (X,)), y)
+
+    of_site: OfOneSite = grad_and_value(loss)
+    return of_site
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unpooled.errors import Unsupported
 from unpooled.sites.site import Site
-from unpooled.training.batches import Batches
+from unpooled.training.batches import Batches, Indices
 from unpooled.training.executors.base import Seats, positions
 from unpooled.training.recipe import Recipe
 
@@ -80,6 +80,14 @@ class StackedData:
             return group.data
         drawn = torch.from_numpy(np.stack([b(step) for b in group.batches]))
         return self._take((group.starts[:, None] + drawn).reshape(-1), len(group.batches), group.size)
+
+    def drawn(self, group: Group, chosen: Sequence[Indices], width: int) -> tuple[Tensor, Tensor, Tensor]:
+        """X, y and which of them count (sites, width), 1 or 0: as many of each site's samples as were `chosen`."""
+        index, counted = group.starts[:, None].repeat(1, width), torch.zeros(len(chosen), width, dtype=torch.float64)
+        for i, own in enumerate(chosen):
+            index[i, : len(own)] += torch.from_numpy(own)
+            counted[i, : len(own)] = 1.0
+        return *self._take(index.reshape(-1), len(chosen), width), counted
 
     def _take(self, index: Tensor, sites: int, size: int) -> tuple[Tensor, Tensor]:
         X, y = self._X.index_select(0, index), self._y.index_select(0, index)

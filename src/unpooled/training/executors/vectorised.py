@@ -17,7 +17,7 @@ from unpooled.combine import Array
 from unpooled.sites.site import Site
 from unpooled.training.exchange import Layers
 from unpooled.training.executors.base import Seats, positions
-from unpooled.training.executors.programs import Programs, one_thread
+from unpooled.training.executors.programs import Programs, Shapes, one_thread
 from unpooled.training.executors.stacked_data import Group, StackedData
 from unpooled.training.executors.stacked_models import StackedModels, views
 from unpooled.training.executors.unstackable import refuse_changing_buffers, refuse_running_statistics
@@ -39,9 +39,13 @@ class VectorisedExecutor:
         self.recipe, self.seats = recipe, len(sites)
         self._models = models = StackedModels(recipe, len(sites))
         self.layout = models.layout
-        self._data = StackedData(recipe, sites, models.stack.dtype)
-        refuse_changing_buffers(recipe.module, self._data.first_samples())
-        self.programs = programs or Programs(recipe, models.parameters, models.buffer_shapes)
+        self.data = StackedData(recipe, sites, models.stack.dtype)
+        refuse_changing_buffers(recipe.module, self.data.first_samples())
+        self.programs = programs or self.new_programs(models.parameters, models.buffer_shapes)
+
+    def new_programs(self, parameters: Shapes, buffers: Shapes) -> Programs:
+        """What computes the gradients."""
+        return Programs(self.recipe, parameters, buffers)
 
     def load(self, seats: Seats, rows: Array, layers: Layers = None) -> None:
         with one_thread(self.programs.light):
@@ -60,7 +64,7 @@ class VectorisedExecutor:
             return self._train(seats, step, steps)
 
     def _train(self, seats: Seats, step: int, steps: int) -> Array:
-        models, groups = self._models, self._data.groups(seats)
+        models, groups = self._models, self.data.groups(seats)
         everyone = len(groups) == 1 and isinstance(seats, slice)
         first = step
         if everyone and steps and models.start is not None and not (self.recipe.proximal or self.recipe.corrected):
@@ -86,7 +90,7 @@ class VectorisedExecutor:
             parts = views(session.rows, models.parameters)
             anchor, correction = self._beside(models.anchor, index), self._beside(models.corrections, index)
             for t in range(first, end):
-                gradients, loss = self.programs.gradients(parts, buffers, group, self._data.batch(group, t))
+                gradients, loss = self.batch_gradients(parts, buffers, group, t)
                 if self.recipe.proximal and anchor is not None:  # the gradient of (mu / 2) |w - w_ref|^2
                     mu, triples = self.recipe.proximal, zip(gradients, parts, anchor, strict=True)
                     gradients = [torch.add(g, w - ref, alpha=mu) for g, w, ref in triples]
@@ -117,15 +121,20 @@ class VectorisedExecutor:
         else:
             parts = views(models.stack if index is None else models.stack[index], models.parameters)
         buffers = views(models.buffers if index is None else models.buffers[index], models.buffer_shapes)
-        batch, shared = self._data.batch(group, step), models.start is not None
-        return self.programs.gradients(parts, buffers, group, batch, shared=shared)
+        return self.batch_gradients(parts, buffers, group, step, shared=models.start is not None)
+
+    def batch_gradients(
+        self, parts: Sequence[Tensor], buffers: Sequence[Tensor], group: Group, step: int, *, shared: bool = False
+    ) -> tuple[Sequence[Tensor], Tensor]:
+        """Gradients and losses of a step's batches at these parameters, which with `shared` have no site dimension."""
+        return self.programs.gradients(parts, buffers, self.data.batch(group, step), shared=shared, group=group)
 
     def gradients(self, seats: Seats, step: int) -> tuple[Array, Array | Unwritten]:
         with one_thread(self.programs.light):
             return self._gradients(seats, step)
 
     def _gradients(self, seats: Seats, step: int) -> tuple[Array, Array | Unwritten]:
-        models, groups = self._models, self._data.groups(seats)
+        models, groups = self._models, self.data.groups(seats)
         if models.start is None:
             models.settle()
         if len(groups) == 1 and isinstance(seats, slice):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from unpooled.errors import Unsupported
 from unpooled.sites.site import Site
 from unpooled.training.executors import Choice, choose
 from unpooled.training.privacy.clip_and_noise import ClippingExecutor
-from unpooled.training.privacy.dp_sgd import DPSGDExecutor
+from unpooled.training.privacy.dp_sgd import DPSGDExecutor, PerSample, refuse_what_mixes_samples
 from unpooled.training.privacy.secure_sum.executor import SumOnlyExecutor
 from unpooled.training.privacy.settings import DPSGD, Privacy
+from unpooled.training.privacy.stacked_dp_sgd import StackedPerSample
 from unpooled.training.recipe import Recipe
 from unpooled.training.sealed.executor import SealingExecutor
 
@@ -24,13 +25,10 @@ def choose_private(recipe: Recipe, sites: Sequence[Site]) -> Choice:
 
 
 def _noisy(recipe: Recipe, sites: Sequence[Site], setting: Privacy) -> Choice:
-    """Clip and noise go before any executor; DP-SGD changes the local step, which the reference executor can."""
+    """Clip and noise go before any executor; DP-SGD changes the local step of each."""
     if isinstance(setting, DPSGD):
-        if recipe.executor == "vectorised":
-            raise Unsupported(
-                "The vectorised executor takes gradients of whole batches, and DP-SGD needs one for each sample: use "
-                'executor="reference".'
-            )
-        return Choice(DPSGDExecutor(recipe, sites, setting), "DP-SGD needs a gradient for each sample")
+        refuse_what_mixes_samples(recipe)
+        choice = choose(recipe, sites, partial(PerSample, setting=setting), partial(StackedPerSample, setting=setting))
+        return Choice(DPSGDExecutor(choice.executor, recipe, sites, setting), choice.reason)
     choice = choose(recipe, sites)
     return Choice(ClippingExecutor(choice.executor, recipe, sites, setting), choice.reason)

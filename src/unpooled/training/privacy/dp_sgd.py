@@ -24,8 +24,9 @@ from unpooled.combine import Array
 from unpooled.errors import Unsupported
 from unpooled.seeds import Streams
 from unpooled.sites.site import Site
+from unpooled.training.batches import Batches, Indices
 from unpooled.training.exchange import Layers
-from unpooled.training.executors.base import Seats
+from unpooled.training.executors.base import Executor, Seats
 from unpooled.training.executors.reference import Bench, ReferenceExecutor
 from unpooled.training.layout import unflatten
 from unpooled.training.privacy.account import Account
@@ -50,25 +51,40 @@ def clipped_sum(module: nn.Module, loss: Loss, X: Tensor, y: Tensor, clip: float
     return {n: torch.tensordot(shares.to(g.dtype), g, dims=1) for n, g in each.items()}, float(losses.sum())
 
 
-class _PerSample(ReferenceExecutor):
-    """The reference executor with steps of DP-SGD; `rates` by site's name."""
+def secrets_of(sites: Sequence[Site], recipe: Recipe) -> dict[str, Streams]:
+    """By site's name, the streams of its coins and its noise: its own where it has put them."""
+    return {site.name: site.state.get("noise", recipe.streams) for site in sites}
+
+
+def coins(secret: Streams, batches: Batches, step: int) -> Indices:
+    """Positions of the samples that take part in a step, each with probability L / N by itself."""
+    if batches.full:
+        return np.arange(batches.samples)
+    thrown = secret.generator("site", batches.site, "poisson", step).random(batches.samples)
+    return np.flatnonzero(thrown < batches.size / batches.samples)
+
+
+def standard_noise(secret: Streams, site: str, step: int, width: int) -> Array:
+    """Standard normal numbers (width,) for the sum of gradients of a step."""
+    return secret.generator("site", site, "noise", step).standard_normal(width)
+
+
+class PerSample(ReferenceExecutor):
+    """The reference executor with steps of DP-SGD."""
 
     def __init__(self, recipe: Recipe, sites: Sequence[Site], setting: DPSGD) -> None:
         super().__init__(recipe, sites)
-        self.setting = setting
-        self._secrets: dict[str, Streams] = {s.name: s.state.get("noise", recipe.streams) for s in sites}
+        self.setting, self._secrets = setting, secrets_of(sites, recipe)
 
     def _step(self, bench: Bench, step: int) -> float:
         for group in bench.optimizer.param_groups:
             group["lr"] = self.recipe.rate(step)
-        secret, expected, count = self._secrets[bench.site], bench.batches.size, len(bench.X)
-        X, y = bench.X, bench.y
-        if expected < count:
-            drawn = secret.generator("site", bench.site, "poisson", step).random(count) < expected / count
-            X, y = X[torch.from_numpy(drawn)], y[torch.from_numpy(drawn)]
+        secret, expected = self._secrets[bench.site], bench.batches.size
+        drawn = torch.from_numpy(coins(secret, bench.batches, step))
+        X, y = bench.X[drawn], bench.y[drawn]
         with torch_stream(self.recipe.streams.torch_seed("site", bench.site, "layers", step)):
             gradients, loss = clipped_sum(bench.module, self.recipe.loss, X, y, self.setting.clip)
-        normal = secret.generator("site", bench.site, "noise", step).standard_normal(self.layout.parameter_width)
+        normal = standard_noise(secret, bench.site, step, self.layout.parameter_width)
         noise = unflatten(torch.from_numpy(normal).to(self.layout.dtype), self.layout.parameters)
         for parameter, name in zip(bench.parameters, self.layout.parameters, strict=True):
             noisy = gradients[name] + self.setting.noise * self.setting.clip * noise[name]
@@ -91,11 +107,9 @@ class _PerSample(ReferenceExecutor):
 
 
 class DPSGDExecutor(AccountedExecutor):
-    """Trains by DP-SGD, and counts the local steps that sent models rest on. `Unsupported` is raised before work."""
+    """`inner` trains by DP-SGD, and here the local steps that sent models rest on are counted."""
 
-    def __init__(self, recipe: Recipe, sites: Sequence[Site], setting: DPSGD) -> None:
-        _refuse_what_mixes_samples(recipe)
-        inner = _PerSample(recipe, sites, setting)
+    def __init__(self, inner: Executor, recipe: Recipe, sites: Sequence[Site], setting: DPSGD) -> None:
         sizes = [len(site.require_train()) for site in sites]
         rates = [1.0 if recipe.batch_size is None else min(1.0, recipe.batch_size / n) for n in sizes]
         super().__init__(inner, sites, Account(sites, setting.noise, rates, setting.delta, setting.budget))
@@ -131,7 +145,8 @@ class DPSGDExecutor(AccountedExecutor):
         self._steps[:] = state["steps"]
 
 
-def _refuse_what_mixes_samples(recipe: Recipe) -> None:
+def refuse_what_mixes_samples(recipe: Recipe) -> None:
+    """Raise `Unsupported` where no sample has a gradient of its own, before any work starts."""
     for name, layer in recipe.module.named_modules():
         statistics = isinstance(layer, nn.modules.batchnorm._NormBase) and layer.track_running_stats
         if statistics or isinstance(layer, nn.modules.batchnorm._BatchNorm):
