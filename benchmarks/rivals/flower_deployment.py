@@ -137,13 +137,13 @@ class Deployment:
                 start_new_session=True,
             )
 
-    def kill_serverapp(self) -> None:
-        """End the process of the run that goes on, as a crash would."""
+    def signal_serverapp(self, which: signal.Signals) -> None:
+        """Kill the process of the run that goes on, as a crash would, or stop it for a while."""
         found = self._helpers("flwr-serverapp")
         if not found:
-            raise RuntimeError("There is no ServerApp to kill.")
+            raise RuntimeError("There is no ServerApp.")
         for pid in found:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, which)
 
     def _helpers(self, command: str) -> list[int]:
         """Processes of that name that the SuperLink started: they have a session of their own, and know its port."""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -90,13 +91,13 @@ def lines(running: Running, site: str) -> int:
     return len(ledger.read_text().splitlines()) if ledger.exists() else 0
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_a_config_over_flower_equals_its_simulation_though_its_serverapp_is_killed(running: Running) -> None:
     app = export(running.folder / "config.toml", running.folder / "app", SITES)
     runs = str(running.folder / "runs")
     running.flower.submit(app, runs=runs)
     wait_for(lambda: lines(running, SITES[0]) >= 12, "12 questions answered", 600.0)
-    running.flower.kill_serverapp()
+    running.flower.signal_serverapp(signal.SIGKILL)
     before = lines(running, SITES[0])
     second = running.flower.submit(app, runs=runs)
     assert running.flower.finish(second) == "finished:completed", running.flower.flwr("log", str(second), "--show")
@@ -149,11 +150,11 @@ ASK_ALL = """\
 import json
 from pathlib import Path
 
-from unpooled.sites.transports.flower import server_app
+from unpooled.sites.transports.flower import Pace, server_app
 
 
 def ask_all(link_to, run_config):
-    link = link_to(run_config["sites"].split())
+    link = link_to(run_config["sites"].split(), pace=Pace(ttl=run_config["ttl"]))
     for name in link.names:
         link.send(name, b"anything")
     heard = set()
@@ -174,17 +175,50 @@ Path({folder!r}, "ran at " + os.environ.get("FLOWER_SITE", "the coordinator")).t
 """
 
 
+SLOW_ONCE = """\
+import os, time
+from pathlib import Path
+
+mark = Path({folder!r}, "began at " + os.environ.get("FLOWER_SITE", "the coordinator"))
+if "FLOWER_SITE" in os.environ and not mark.exists():
+    mark.touch()
+    time.sleep(300)
+"""
+
+
+def app_of(running: Running, name: str, client: str) -> tuple[Path, Path]:
+    """An app whose coordinator asks all sites once, and code that its client runs before anything else; and a folder
+    for what they leave."""
+    folder = running.folder / name
+    folder.mkdir()
+    app = export(running.folder / "config.toml", running.folder / f"{name}-app", SITES)
+    path = app / PACKAGE / "client_app.py"
+    path.write_text(client.format(folder=str(folder)) + path.read_text(encoding="utf-8"))
+    (app / PACKAGE / "server_app.py").write_text(ASK_ALL)
+    return app, folder
+
+
 @pytest.mark.timeout(600)
 def test_a_guarded_site_runs_no_code_that_comes_with_a_run(running: Running) -> None:
-    folder = running.folder / "other"
-    folder.mkdir()
-    package = export(running.folder / "config.toml", running.folder / "other-app", SITES) / PACKAGE
-    client = package / "client_app.py"
-    client.write_text(ALSO.format(folder=str(folder)) + client.read_text(encoding="utf-8"))
-    (package / "server_app.py").write_text(ASK_ALL)
-    run = running.flower.submit(package.parent, runs=str(folder / "answered"))
+    app, folder = app_of(running, "other", ALSO)
+    run = running.flower.submit(app, runs=str(folder / "answered"))
     assert running.flower.finish(run, 300.0) == "finished:completed", running.flower.flwr("log", str(run), "--show")
     assert json.loads((folder / "answered").read_text()) == sorted(SITES)
     ran = {path.name for path in folder.glob("ran at *")}
     assert "ran at clinic-1" in ran  # where there is no guard
     assert f"ran at {GUARDED}" not in ran
+
+
+@pytest.mark.timeout(600)
+def test_a_supernode_that_lost_its_message_in_a_restart_is_asked_again_at_once(running: Running) -> None:
+    app, folder = app_of(running, "restarted", SLOW_ONCE)
+    run = running.flower.submit(app, runs=str(folder / "answered"), ttl=3600.0)
+    wait_for(lambda: (folder / "began at clinic-1").exists(), "clinic-1 at work", 120.0)
+    running.flower.signal_serverapp(signal.SIGSTOP)  # it looks neither before nor while the node is away
+    running.flower.kill("clinic-1", signal.SIGTERM)
+    running.flower.start_site("clinic-1")
+    wait_for(lambda: len(running.flower.online()) == len(SITES), "clinic-1 online again", 90.0, pause=1.0)
+    running.flower.signal_serverapp(signal.SIGCONT)
+    assert running.flower.finish(run, 150.0) == "finished:completed", running.flower.flwr("log", str(run), "--show")
+    assert json.loads((folder / "answered").read_text()) == sorted(SITES)
+    assert "started again" in running.flower.flwr("log", str(run), "--show")
