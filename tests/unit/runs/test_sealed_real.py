@@ -11,10 +11,13 @@ import pytest
 from tests.contract.links import Direct
 from tests.unit.runs.test_real import Killed, Mortal, Nowhere, config, frame, link, models, table
 from unpooled.report import write_report
+from unpooled.runs.at_site import open_agent
 from unpooled.runs.config import Config
 from unpooled.runs.execute import execute
 from unpooled.runs.real import execute_over
+from unpooled.sites.policy import Policy
 from unpooled.sites.sealing import STATE, strangers
+from unpooled.sites.sealing_files import admit, make_key, read_roster
 from unpooled.sites.site import Site
 
 __all__ = ["table"]
@@ -61,6 +64,19 @@ def test_a_sealed_run_over_a_link_is_the_simulation(table: Path, tmp_path: Path,
     assert steps == [{5, 10, 12}, {12}]
     page = write_report([tmp_path / "there"], tmp_path / "report.html").read_text("utf-8")
     assert "at real sites the combined model is then measured only where models are averaged" in page
+
+
+def test_a_site_finds_its_key_in_its_folder(table: Path, tmp_path: Path) -> None:
+    rows, folder = tmp_path / "berlin.csv", tmp_path / "berlin"
+    pd.read_csv(table).query("site == 'berlin'").drop(columns="site").to_csv(rows, index=False)
+    folder.mkdir()
+    without = open_agent("berlin", rows, folder, Policy())
+    assert STATE not in without.site.state
+    without.close()
+    admit(folder, {"berlin": make_key(folder)})
+    agent = open_agent("berlin", rows, folder, Policy())
+    assert agent.site.state[STATE].roster == read_roster(folder)
+    agent.close()
 
 
 def test_a_coordinator_killed_between_hops_ends_with_the_same_models(table: Path, tmp_path: Path) -> None:
