@@ -45,6 +45,7 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled coordinator init",
         "unpooled coordinator remove",
         "unpooled coordinator renew",
+        "unpooled coordinator run",
         "unpooled coordinator serve",
         "unpooled coordinator status",
         "unpooled data describe",
