@@ -103,6 +103,16 @@ def test_serve_check_status_and_stop(made: Path, tmp_path: Path, call: Call) -> 
     assert all(json.loads(line)["level"] for line in log.splitlines())
 
 
+def test_serve_that_was_killed_leaves_no_broker_behind(made: Path, tmp_path: Path, call: Call) -> None:
+    site = joined(made, "clinic-0", tmp_path, call)
+    for _ in range(2):  # the second needs the port of the first
+        broker = subprocess.Popen([*UNPOOLED, "coordinator", "serve", str(made)], stderr=subprocess.DEVNULL)
+        assert reach(site_folder.read(site).access, 90) is None
+        broker.kill()
+        broker.wait()
+        until(lambda: reach(site_folder.read(site).access, 0.5) is not None, 30)
+
+
 def test_a_site_with_a_key_of_its_own(made: Path, tmp_path: Path, call: Call) -> None:
     write_sites(tmp_path / "sites")
     own = tmp_path / "own"

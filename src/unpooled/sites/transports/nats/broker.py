@@ -97,7 +97,7 @@ class Broker:
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self._process = subprocess.Popen(
-            [server_path(), "--config", str(write_config(folder)), "--logtime=false"],
+            [*_ends_with_us(), server_path(), "--config", str(write_config(folder)), "--logtime=false"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -147,6 +147,12 @@ class Broker:
                     self._last = said
                 if said:
                     logging.getLogger("unpooled.broker").log(level, said)
+
+
+def _ends_with_us() -> list[str]:
+    """Where Linux has the program for it, nats-server stops when the thread that started it is gone, even by kill -9."""
+    found = shutil.which("setpriv")
+    return [] if found is None else [found, "--pdeathsig", "TERM"]
 
 
 def _environment(current: Mapping[str, str]) -> dict[str, str]:
