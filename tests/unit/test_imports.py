@@ -12,6 +12,8 @@ import pytest
     "module",
     [
         "unpooled",
+        "unpooled.causal.generators",
+        "unpooled.causal.search",
         "unpooled.combine",
         "unpooled.errors",
         "unpooled.parallel",
