@@ -150,7 +150,7 @@ class Broker:
 
 
 def _ends_with_us() -> list[str]:
-    """Where Linux has the program for it, nats-server stops when the thread that started it is gone, even by kill -9."""
+    """Where Linux has the program for it, nats-server stops when the thread that started it is gone, even by a kill."""
     found = shutil.which("setpriv")
     return [] if found is None else [found, "--pdeathsig", "TERM"]
 
