@@ -20,7 +20,7 @@ def run(
     out: Out = None,
     output: OutputFormat = Format.text,
 ) -> None:
-    """Train over the federation's sites as `unpooled train CONFIG` does in one process.
+    """Train over the sites of a federation: what `unpooled train CONFIG` does in one process.
 
     Stopped or killed at any point, the same command goes on where it was.
     """
