@@ -43,8 +43,8 @@ fix: .venv/.installed-dev  ## format the code and apply lint's safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-RIVALS := pfl fedlab flower
-BENCHES := rounds protocols memory combine federation sealed robustness streams radon
+RIVALS := pfl fedlab flower xges ges
+BENCHES := rounds protocols memory combine federation sealed robustness streams radon causal
 BENCH :=
 
 # Each script leaves its table in runs/bench/ and continues from there; all over again: make bench BENCH=--fresh
