@@ -11,13 +11,14 @@ import pytest
 
 from tests.unit.runs.small import bits, small
 from unpooled.errors import BadRecord, BadSetting, Interrupted
-from unpooled.runs import cells
+from unpooled.runs import cells, openers
 from unpooled.runs.config import Config, parse
 from unpooled.runs.execute import execute, resume
 from unpooled.runs.files import read_json
 from unpooled.runs.sources import Source
 from unpooled.runs.sources import open_source as opened
 from unpooled.sites.site import Samples
+from unpooled.sites.transports.in_process import InProcess
 
 GRID = [0.001, 0.05]
 
@@ -56,7 +57,7 @@ def test_no_test_row_takes_part_in_a_choice(tuned: Path, tmp_path: Path, monkeyp
         X = np.full_like(source.test.X, 1e3)
         return replace(source, test=Samples(X, (source.test.y + 1) % 3))
 
-    monkeypatch.setattr(cells, "open_source", spoiled)
+    monkeypatch.setattr(openers, "open_source", spoiled)
     execute(parse(tables()), tmp_path / "run")
     before, after = (read_json(out / "result.json") for out in (tuned, tmp_path / "run"))
     for key in ("tried", "chosen"):
@@ -71,10 +72,12 @@ def test_sites_that_test_at_home_choose_on_their_own_training_rows(tmp_path: Pat
     data = {"source": str(tmp_path / "two.csv"), "target": "y", "site": "where", "test_fraction": 0.5}
     config = parse(tables(data=data, seeds=[0]))
     cell = cells.trials_of(config)[0]
-    training, source = cells.prepare_cell(config, cell, tmp_path)
-    held = {site.name: site.require_train() for site in opened(config.data, 0).federation}
+    source = openers.HERE.open(config, cell.seed, tmp_path, cell.name)
+    training = cells.prepare_cell(config, cell, tmp_path, source)
+    held = {site.name: site.require_train() for site in source.here}
     assert source.test is None
-    for site in source.federation:
+    assert isinstance(training.federation, InProcess)
+    for site in training.federation:
         assert site.test is not None
         assert len(site.require_train()) + len(site.test) == len(held[site.name])
     assert {site.name for site in training.federation} == {"a", "b"}
