@@ -109,13 +109,13 @@ class Remote:
         """Answers of all sites asked, in the order of `questions`; who is absent answers a `Failure` of that code."""
         named = dict(questions.messages()) if isinstance(questions, Stacked) else dict(questions)
         asked = {name: self._envelope(name, question, round) for name, question in named.items()}
-        bodies = self._known(asked)
-        self._wait_for(asked, named, bodies, deadline)
+        told = {name: _read(name, named[name], body) for name, body in self._known(asked).items()}
+        self._wait_for(asked, named, told, deadline)
         if self.journal is not None:
             self.journal.commit()
         for name in asked:
             self._numbers[name] += 1
-        answers = {name: _read(name, named[name], bodies[name]) for name in asked}
+        answers = {name: told[name] for name in asked}
         for name, answer in answers.items():
             if not _is_absent(answer):
                 self.traffic.count(named[name].kind, self._index[name], down=size(named[name]), up=size(answer))
@@ -170,36 +170,38 @@ class Remote:
         self,
         asked: Mapping[str, Envelope],
         questions: Mapping[str, Question],
-        bodies: dict[str, bytes],
+        told: dict[str, Answer],
         deadline: float | None,
     ) -> None:
-        missing = [name for name in asked if name not in bodies]
+        """Ask those of whom nothing is `told` yet, and fill in what they tell."""
+        missing = [name for name in asked if name not in told]
         for name in missing:
             self._send(asked[name])
-        began = told = time.monotonic()
+        began = watched = time.monotonic()
         sent = dict.fromkeys(missing, began)
         while missing:
             arrival = self.link.receive(self._interval(deadline))
             for name, body in self._arrived(asked, arrival):
-                if name in missing and self._readable(asked[name], questions[name], body):
+                answer = self._kept(asked[name], questions[name], body) if name in missing else None
+                if answer is not None:
                     missing.remove(name)
-                    bodies[name] = body
+                    told[name] = answer
                     self._silent.pop(name, None)
             now = time.monotonic()
             if arrival is None and self._enough(missing, now - began, deadline):
                 for name in missing:
-                    bodies[name] = encode(Failure(code=ABSENT, reason=f"it did not answer in {now - began:.0f} s."))
+                    told[name] = Failure(code=ABSENT, reason=f"it did not answer in {now - began:.0f} s.")
                     self._silent.setdefault(name, began)
-                    self._keep(asked[name], bodies[name])
+                    self._keep(asked[name], encode(told[name]))
                 return
             for name in missing:
                 if now - sent[name] >= self.patience.resend:
                     self._send(asked[name])
                     sent[name] = now
-            if missing and self._watch is not None and now - told >= 1.0:
+            if missing and self._watch is not None and now - watched >= 1.0:
                 first = asked[missing[0]]
                 self._watch(Waiting(first.kind, first.round, tuple(missing), now - began))
-                told = now
+                watched = now
 
     def _interval(self, deadline: float | None) -> float:
         """Seconds to wait for one answer before looking at the clock again."""
@@ -237,8 +239,8 @@ class Remote:
         self.link.send(envelope.site, data)
         self.wire["sent"] += len(data)
 
-    def _readable(self, envelope: Envelope, question: Question, body: bytes) -> bool:
-        """Keep an answer, if it is one. Where sites may be missing, one that cannot be read is none.
+    def _kept(self, envelope: Envelope, question: Question, body: bytes) -> Answer | None:
+        """The answer, once it is kept. Where sites may be missing, None for one that cannot be read.
 
         A failure that stops the run is not kept: once its cause is mended, the site is asked again.
         """
@@ -248,13 +250,13 @@ class Remote:
         except BadRecord:
             if strict:
                 raise
-            return False
+            return None
         if not (strict and isinstance(answer, Failure)):
             self._keep(envelope, body)
         if self._heard is not None:
             where = (envelope.site, envelope.number, envelope.kind, envelope.round)
             self._heard(Received(*where, type(answer).__name__, size(answer), sha256(body).hexdigest()))
-        return True
+        return answer
 
     def _keep(self, envelope: Envelope, body: bytes) -> None:
         if self.journal is not None:
