@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +25,10 @@ from unpooled.figures.tables import TextTable, differences_table, finished, resu
 from unpooled.runs.workers import Tick
 from unpooled.sites.schema import Schema
 
+WIDE = 200
+"""Columns of what goes to a file or another program: it is not cut to a terminal that is not there."""
 errors = Console(stderr=True)
-page = Console()
+page = Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else WIDE)
 
 
 class _Speed(ProgressColumn):

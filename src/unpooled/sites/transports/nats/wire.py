@@ -54,7 +54,7 @@ class Wire:
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._lost = asyncio.Event()
         self._connected = Event()
-        self._closed = False
+        self._closed = self._ending = False
         self.trouble = self._said = ""
         self.attempts = 0
         logging.getLogger("asyncio").addFilter(_no_noise)
@@ -98,8 +98,15 @@ class Wire:
         self._closed = True
         if not self._thread.is_alive():  # never started
             self._thread.start()
-        self._loop.call_soon_threadsafe(self._main.cancel)
-        self._thread.join()
+        while self._thread.is_alive():
+            with suppress(RuntimeError):  # its loop may have been closed just now
+                self._loop.call_soon_threadsafe(self._stop)
+            self._thread.join(0.5)
+
+    def _stop(self) -> None:
+        """Cancel what runs, again where nats-py or the standard library swallowed it, but not the farewell."""
+        if not self._ending:
+            self._main.cancel()
 
     def _work(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -118,13 +125,14 @@ class Wire:
         try:
             await self._keep_up()
         finally:
+            self._ending = True
             await _quietly(self._flush())
             await _cancel([ticks])
             await self._hang_up()
 
     async def _keep_up(self) -> None:
         pause = self.pace.first_pause
-        while True:
+        while not self._closed:
             self._lost.clear()
             self._said = ""
             began = time.monotonic()
