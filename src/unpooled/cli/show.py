@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from unpooled.sites.schema import Schema
 WIDE = 200
 """Columns of what goes to a file or another program: it is not cut to a terminal that is not there."""
 errors = Console(stderr=True)
-page = Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else WIDE)
+page = Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 class _Speed(ProgressColumn):
