@@ -64,7 +64,7 @@ benchmarks/.venv-%/.installed: benchmarks/requirements-%.txt $(wildcard benchmar
 
 # Dask, Ray and Spark are heavy and bring pins of their own, so they are not in .venv; Spark needs Java.
 engines: benchmarks/.venv-engines/.installed  ## unpooled.parallel on local clusters of Dask, Ray and Spark
-	PYTHONPATH=src OMP_NUM_THREADS=1 benchmarks/.venv-engines/bin/python -m pytest tests/contract/test_engines.py
+	PYTHONPATH=src OMP_NUM_THREADS=1 benchmarks/.venv-engines/bin/python -m pytest tests/engines
 
 # The image files may lie anywhere below DATA; examples/small_images/README.md says where to get them.
 examples: .venv/.installed  ## four image comparisons: make examples DATA=FOLDER; then docs/small_images.md is written anew

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -379,3 +380,15 @@ def test_the_critical_path_is_the_slowest_part_and_the_combination() -> None:
     assert times["critical_path"] == times["slowest_part"] + times["combine"]
     assert times["slowest_part"] <= times["parts_total"]
     assert times["parts_total"] <= times["fit"]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_workers_give_the_model_of_one_process(backend: str) -> None:
+    """On other machines: tests/engines."""
+    x, y = logistic(1200, features=3)
+    settings = {"min_samples": 50, "random_state": 0}
+    alone = RadonMachineClassifier(LogisticRegression(), n_jobs=1, **settings).fit(x, y)
+    with joblib.parallel_config(backend, n_jobs=2):
+        spread = RadonMachineClassifier(LogisticRegression(), n_jobs=2, **settings).fit(x, y)
+    np.testing.assert_allclose(spread.levels_[0], alone.levels_[0], rtol=1e-9)
+    np.testing.assert_allclose(spread.estimator_.coef_, alone.estimator_.coef_, rtol=1e-6)
