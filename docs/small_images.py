@@ -1,5 +1,7 @@
 """Write the tables and figures of docs/small_images.md from records: run after `make examples DATA=FOLDER`.
 
+The part cifar10_resnet is from examples/small_images/resnet/cifar10.toml, which is run by itself (`--out`).
+
 Usage: python docs/small_images.py [RUNS_FOLDER]   (default runs/small_images)
 """
 
@@ -21,7 +23,7 @@ from unpooled.runs.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "small_images.md"
-SETS = ("pneumonia", "brain_mri", "cifar10", "mnist")
+SETS = ("pneumonia", "brain_mri", "cifar10", "cifar10_resnet", "mnist")
 PAPER: dict[str, dict[str, str]] = {
     "pneumonia": {
         "FedDC(1, 10)": "83.2",
