@@ -55,22 +55,25 @@ def machine() -> dict[str, Any]:
     return facts
 
 
-def fingerprint(script: str) -> str:
+def fingerprint(script: str, measured: Iterable[str] = MEASURED) -> str:
     """Twelve letters that change when the code measured, or the script that measures, changes."""
-    files = [f for folder in MEASURED for f in sorted((ROOT / folder).rglob("*.py"))] + [Path(script)]
+    files = [f for folder in measured for f in sorted((ROOT / folder).rglob("*.py"))] + [Path(script)]
     return hashlib.blake2b(b"".join(f.read_bytes() for f in files), digest_size=6).hexdigest()
 
 
 class Record:
-    """The rows of one script; `keys` are the columns that say what a row measures."""
+    """The rows of one script; `keys` are the columns that say what a row measures, `measured` the code."""
 
-    def __init__(self, script: str, keys: Iterable[str], *, seed: Any, fresh: bool, folder: Path = RUNS) -> None:
+    def __init__(
+        self, script: str, keys: Iterable[str], *, seed: Any, fresh: bool, folder: Path = RUNS,
+        measured: Iterable[str] = MEASURED,
+    ) -> None:  # fmt: skip
         self.name, self.keys, self.folder = Path(script).stem, tuple(keys), folder
         self.facts = {
             **machine(),
             "versions": {name: version(name) for name in LIBRARIES},
             "seed": seed,
-            "code": fingerprint(script),
+            "code": fingerprint(script, measured),
         }
         self.rows: list[Row] = []
         folder.mkdir(parents=True, exist_ok=True)
@@ -121,9 +124,9 @@ class Record:
         self._path("md").write_text(f"{text}\n\n{self.provenance()}\n")
         print(f"Wrote {self._path('md')} and {self._path('csv').name}.")
 
-    def finish(self, columns: Mapping[str, str], missed: Sequence[str]) -> int:
-        """Print and write the table, and say which bars were missed; the exit status, 1 where one was."""
-        text = table(columns, self.rows)
+    def finish(self, columns: Mapping[str, str], missed: Sequence[str], *, above: str = "") -> int:
+        """Print and write the table, after what comes `above` it, and the bars missed; exit status 1 where one was."""
+        text = f"{above}\n\n{table(columns, self.rows)}".strip()
         print(f"\n{text}\n")
         self.write(text)
         for line in missed:

@@ -7,7 +7,9 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize
 from scipy.special import gammaln
+from scipy.stats import norm
 
 from unpooled.causal.graphs import PDAG
 from unpooled.causal.scores import (
@@ -18,7 +20,9 @@ from unpooled.causal.scores import (
     categories,
     from_covariance,
     gaussian,
+    mixed,
     score_of,
+    summed,
 )
 from unpooled.causal.scores.gaussian import FLOOR
 from unpooled.errors import BadData, BadSetting
@@ -59,6 +63,9 @@ def discrete() -> pd.DataFrame:
 SCORES = {
     "gaussian": lambda: gaussian(table()[["a", "b", "c"]]),
     "bic": lambda: DiscreteBIC(categories(discrete())),
+    "mixed": lambda: mixed(both_kinds()[["kind", "x", "y"]]),
+    "mixed, categories": lambda: mixed(both_kinds()[["kind", "x", "flag"]]),
+    "sum": lambda: summed([gaussian(table()[["a", "b", "c"]]), gaussian(table(20)[["a", "b", "c"]])]),
     "bdeu": lambda: BDeu(categories(discrete()), equivalent=3.0),
 }
 
@@ -71,9 +78,92 @@ def test_all_complete_dags_score_the_same(name: str) -> None:
         a = np.zeros((3, 3), bool)
         for i, j in ((0, 1), (0, 2), (1, 2)):
             a[order[i], order[j]] = True
-        totals.append(score_of(score, PDAG(a, "abc")))
+        totals.append(score_of(score, PDAG(a, score.names)))
     assert totals == pytest.approx([totals[0]] * 6)
     assert score.unit == "nats"
+
+
+def both_kinds(rows: int = 200) -> pd.DataFrame:
+    rng = Streams(2).generator("mixed")
+    kind = rng.integers(0, 3, rows)
+    x = rng.standard_normal(rows) + kind
+    return pd.DataFrame(
+        {
+            "kind": pd.Categorical.from_codes(kind, list("pqr")),
+            "x": x,
+            "y": (0.5 + kind) * x + rng.standard_normal(rows) * (1 + kind),
+            "flag": rng.random(rows) < 1 / (1 + np.exp(-x)),
+        }
+    )
+
+
+def test_the_mixed_score_of_a_number_is_least_squares_in_every_cell() -> None:
+    data = both_kinds()
+    likelihood, n = 0.0, len(data)
+    for _, cell in data.groupby("kind", observed=True):
+        design = np.c_[np.ones(len(cell)), cell["x"]]
+        rest = cell["y"] - design @ np.linalg.lstsq(design, cell["y"])[0]
+        likelihood += norm.logpdf(rest, scale=np.sqrt((rest**2).mean())).sum()
+    wanted = likelihood - 0.5 * np.log(n) * 3 * 3  # a slope, an intercept and a variance in each of three cells
+    assert mixed(data).local_score(2, (0, 1)) == pytest.approx(wanted)
+
+
+def test_the_mixed_score_of_a_category_is_the_maximised_joint_less_that_of_its_parents() -> None:
+    """Directly maximised with scipy: two Gaussians with a share each, against one Gaussian."""
+    data = both_kinds()
+    x, flag, n = data["x"].to_numpy(), data["flag"].to_numpy(), len(data)
+
+    def negative(theta: np.ndarray) -> float:
+        share = 1 / (1 + np.exp(-theta[0]))
+        one = np.log(share) + norm.logpdf(x, theta[1], np.exp(theta[2]))
+        two = np.log(1 - share) + norm.logpdf(x, theta[3], np.exp(theta[4]))
+        return -float(np.where(flag, one, two).sum())
+
+    joint = -minimize(negative, np.zeros(5), tol=1e-10).fun
+    alone = norm.logpdf(x, x.mean(), x.std()).sum()
+    wanted = joint - alone - 0.5 * np.log(n) * (5 - 2)
+    assert mixed(data).local_score(3, (1,)) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_mixed_score_of_one_kind_of_columns_is_that_kind_s() -> None:
+    numbers_only, categories_only = mixed(table()), mixed(discrete().astype(str))
+    gaussians, bic = gaussian(table()), DiscreteBIC(categories(discrete()))
+    for node, parents in ((0, (1,)), (1, (0, 2)), (2, (0, 1))):
+        gained = numbers_only.local_score(node, parents) - numbers_only.local_score(node, ())
+        assert gained == pytest.approx(gaussians.local_score(node, parents) - gaussians.local_score(node, ()))
+        assert categories_only.local_score(node, parents) == pytest.approx(bic.local_score(node, parents))
+
+
+def test_the_mixed_score_is_defined_for_rare_cells_twins_and_constants() -> None:
+    data = both_kinds().assign(constant=2.5, twin=lambda t: 2 * t["x"] + 1)
+    data["rare"] = ["once", *["often"] * (len(data) - 1)]
+    score, penalty = mixed(data), 0.5 * np.log(len(data))
+    base = score.local_score(2, (1,))
+    assert base - score.local_score(2, (1, 4)) == pytest.approx(penalty)  # a constant adds one coefficient
+    assert base - score.local_score(2, (1, 5)) == pytest.approx(penalty, abs=1e-3)  # so does a twin
+    assert base - score.local_score(2, (1, 6)) > 0  # one row in a cell of its own gains nothing
+    few = mixed(data.head(4))
+    assert few.local_score(2, (1, 4, 5)) == -np.inf
+    assert np.isfinite(few.local_score(2, ()))
+
+
+def test_integers_may_be_named_categories_and_unknown_names_are_refused() -> None:
+    data = both_kinds().assign(code=lambda t: t["kind"].cat.codes.astype(int))
+    named = mixed(data, categorical=["code"])
+    assert named.sizes == (3, 0, 0, 2, 3)
+    assert mixed(data).sizes == (3, 0, 0, 2, 0)
+    with pytest.raises(BadSetting, match="'cod', which is no column"):
+        mixed(data, categorical=["cod"])
+
+
+def test_a_sum_of_scores_adds_and_refuses_what_does_not_fit() -> None:
+    one, two = gaussian(table(30)), gaussian(table(80))
+    both = summed([one, two])
+    assert both.local_score(1, (0, 3)) == pytest.approx(one.local_score(1, (0, 3)) + two.local_score(1, (0, 3)))
+    with pytest.raises(BadData, match="the same columns in the same order"):
+        summed([one, gaussian(table()[["b", "a", "c", "d"]])])
+    with pytest.raises(BadData, match="at least one"):
+        summed([])
 
 
 def test_discrete_scores_by_hand() -> None:

@@ -55,6 +55,18 @@ class Background:
         return required, forbidden
 
 
+def allows(cpdag: PDAG, background: Background) -> bool:
+    """Whether some DAG of the class agrees with what is known; raises `BadSetting` as `Background.matrices`."""
+    if not (background.required or background.forbidden or background.tiers):
+        return True
+    background.matrices(cpdag.names)
+    try:
+        orient(cpdag, background)
+    except BadData:
+        return False
+    return True
+
+
 def orient(cpdag: PDAG, background: Background) -> PDAG:
     """The DAGs of the class that agree with what is known, as one maximally directed PDAG (Meek's rules R1 to R4).
 

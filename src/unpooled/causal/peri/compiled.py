@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from unpooled.causal.search.compiled.classes import Ints
 from unpooled.causal.search.compiled.compiling import compiled
-from unpooled.causal.search.compiled.shares import FLOOR, Floats, factorise, solve
+from unpooled.causal.search.compiled.shares import FLOOR, factorise, solve
+from unpooled.causal.search.compiled.state import Floats, Ints
 
 
 @compiled

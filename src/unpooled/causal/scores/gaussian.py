@@ -84,12 +84,17 @@ def gaussian(
     `BadSetting` for another criterion.
     """
     values = numbers(table, missing)
+    covariance = spread(values)
+    return from_covariance(covariance, len(values), [str(c) for c in table.columns], criterion, weight=weight)
+
+
+def spread(values: Floats) -> Floats:
+    """The covariance of a table (n, m), divided by n; exactly 0 for a column whose spread is rounding in its mean."""
     covariance = np.atleast_2d(np.cov(values, rowvar=False, bias=True))
-    # A column whose spread is rounding in its own mean is constant.
     small = (np.finfo(np.float64).eps * np.abs(values).max(axis=0, initial=0.0)) ** 2 * 16
     covariance[covariance.diagonal() <= small] = 0.0
     covariance[:, covariance.diagonal() == 0.0] = 0.0
-    return from_covariance(covariance, len(values), [str(c) for c in table.columns], criterion, weight=weight)
+    return covariance
 
 
 def from_covariance(
