@@ -16,8 +16,7 @@ from unpooled.causal.graphs.metrics import shd
 from unpooled.causal.peri import leakage, peri, recovered
 from unpooled.causal.scores import BDeu, Cached, LocalScore, categories, gaussian, score_of
 from unpooled.causal.search import ges, plain_delete_first
-from unpooled.causal.search.found import empty
-from unpooled.causal.search.ges import best
+from unpooled.causal.search.found import best, first
 from unpooled.errors import BadSetting
 from unpooled.seeds import Streams
 from unpooled.sites.site import Site
@@ -37,7 +36,7 @@ class Together:
 
 def plain_path(score: LocalScore) -> list[PDAG]:
     """Every class that GES goes through: the search as its paper has it."""
-    cached, path = Cached(score), [empty(score)]
+    cached, path = Cached(score), [first(score)]
     while True:
         before = path[-1]
         for kind in ("insert", "delete"):
@@ -62,7 +61,7 @@ def test_one_site_is_greedy_equivalence_search(aggregate: str, seed: int) -> Non
     score = gaussian(tables["s00"])
     found = peri(federation(tables), aggregate=aggregate)  # type: ignore[arg-type]
     assert path_of(found) == plain_path(score)
-    gained = score_of(score, consistent_extension(found.graph)) - score_of(score, empty(score))
+    gained = score_of(score, consistent_extension(found.graph)) - score_of(score, first(score))
     assert found.score == pytest.approx(gained, abs=1e-8)
     assert found.graph == ges(score, phases=("insert", "delete")).graph
 
@@ -82,7 +81,7 @@ def test_delete_first_over_sites_is_delete_first_with_the_sum_of_their_scores(se
     score = Together([gaussian(table) for table in tables.values()])
     found, wanted = peri(federation(tables), search="delete_first"), plain_delete_first(score)
     assert found.graph == wanted.graph
-    assert found.score == pytest.approx(wanted.score - score_of(score, empty(score)), abs=1e-8)
+    assert found.score == pytest.approx(wanted.score - score_of(score, first(score)), abs=1e-8)
     assert len(found.path) == wanted.steps
 
 

@@ -38,7 +38,7 @@ def found(score: LocalScore, graph: PDAG, steps: int, background: Background) ->
     return Found(directed, score_of(score, consistent_extension(directed)), score.unit, steps)
 
 
-def first(score: LocalScore, background: Background) -> PDAG:
+def first(score: LocalScore, background: Background = NOTHING) -> PDAG:
     """The class of the DAG that has the required arrows only.
 
     Raises `BadData` where there is no column, `BadSetting` where what is known names others or contradicts itself.
@@ -57,7 +57,12 @@ def gain(score: LocalScore, graph: PDAG, operator: Operator) -> float:
 
 
 def best(
-    score: LocalScore, graph: PDAG, kind: Kind, background: Background, *, kept_out: tuple[int, int] | None = None
+    score: LocalScore,
+    graph: PDAG,
+    kind: Kind,
+    background: Background = NOTHING,
+    *,
+    kept_out: tuple[int, int] | None = None,
 ) -> Operator | None:
     """The valid operator of that kind that gains most and leads to a class with a DAG that agrees with what is known.
 
