@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,24 +13,12 @@ from unpooled.causal.generators import Intervention, LinearGaussian, erdos_renyi
 from unpooled.causal.graphs import PDAG, class_of, consistent_extension
 from unpooled.causal.graphs.metrics import shd
 from unpooled.causal.peri import leakage, peri, recovered
-from unpooled.causal.scores import BDeu, Cached, LocalScore, categories, gaussian, score_of
+from unpooled.causal.scores import BDeu, Cached, LocalScore, categories, gaussian, score_of, summed
 from unpooled.causal.search import ges, plain_delete_first
 from unpooled.causal.search.found import best, first
 from unpooled.errors import BadSetting
 from unpooled.seeds import Streams
 from unpooled.sites.site import Site
-
-
-class Together:
-    """The sum of several scores."""
-
-    unit = "nats"
-
-    def __init__(self, scores: Sequence[LocalScore]) -> None:
-        self.names, self._scores = scores[0].names, scores
-
-    def local_score(self, node: int, parents: Sequence[int]) -> float:
-        return sum(score.local_score(node, parents) for score in self._scores)
 
 
 def plain_path(score: LocalScore) -> list[PDAG]:
@@ -69,7 +56,7 @@ def test_one_site_is_greedy_equivalence_search(aggregate: str, seed: int) -> Non
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sum_over_sites_is_greedy_equivalence_search_with_the_sum_of_their_scores(seed: int) -> None:
     _, tables = drawn("sum", seed, nodes=7, degree=3, rows=[300, 200, 500])
-    score = Together([gaussian(table) for table in tables.values()])
+    score = summed([gaussian(table) for table in tables.values()])
     found = peri(federation(tables))
     assert path_of(found) == plain_path(score)
     assert sum(step.gain for step in found.path) == pytest.approx(found.score)
@@ -78,7 +65,7 @@ def test_a_sum_over_sites_is_greedy_equivalence_search_with_the_sum_of_their_sco
 @pytest.mark.parametrize("seed", range(2))
 def test_delete_first_over_sites_is_delete_first_with_the_sum_of_their_scores(seed: int) -> None:
     _, tables = drawn("first", seed, nodes=7, degree=3, rows=[300, 200])
-    score = Together([gaussian(table) for table in tables.values()])
+    score = summed([gaussian(table) for table in tables.values()])
     found, wanted = peri(federation(tables), search="delete_first"), plain_delete_first(score)
     assert found.graph == wanted.graph
     assert found.score == pytest.approx(wanted.score - score_of(score, first(score)), abs=1e-8)
@@ -104,7 +91,7 @@ def test_categories_are_scored_at_their_sites() -> None:
 
     tables = {"x": table(), "y": table()}
     found = peri(federation(tables), "bdeu")
-    score = Together([BDeu(categories(t)) for t in tables.values()])
+    score = summed([BDeu(categories(t)) for t in tables.values()])
     assert found.graph == ges(score, phases=("insert", "delete")).graph
     assert found.graph.edges() == [("a", "->", "c"), ("b", "->", "c")]
 

@@ -71,41 +71,6 @@ class Climber:
             if self.graph == before:
                 return
 
-    def climb_deleting_first(self) -> None:
-        """XGES (Nazaret and Blei, UAI 2024) in the form of `causal.search.delete_first`: never insert while a deletion
-        or a turn gains; then try to do without each edge, that edge kept out, and keep what scores higher."""
-        self._descend(frozenset())
-        succeeded = True
-        while succeeded:
-            succeeded, tried = False, set[Operator]()
-            while (found := self._next_deletion(tried)) is not None:
-                move, gain = found
-                tried.add(move.operator)
-                graph, path = self.graph, self.path
-                self.path = list(path)
-                self.apply(move, gain)
-                self._descend(frozenset({move.operator.x, move.operator.y}))
-                if sum(step.gain for step in self.path[len(path) :]) > GAIN:
-                    self._descend(frozenset())
-                    succeeded = True
-                else:
-                    self.graph, self.path = graph, path
-
-    def _descend(self, blocked: frozenset[int]) -> None:
-        while (found := self.best("delete") or self.best("turn") or self.best("insert", blocked)) is not None:
-            self.apply(*found)
-
-    def _next_deletion(self, tried: set[Operator]) -> tuple[Move, float] | None:
-        """The deletion not yet tried that costs least; of the two that remove a line, the one with x < y."""
-        left = [
-            move
-            for move in edge_moves(self.graph, "delete")
-            if move.operator not in tried
-            and (move.operator.x < move.operator.y or not self.graph.adjacency[move.operator.y, move.operator.x])
-        ]
-        gains = self.gains_of(left)
-        return (left[int(gains.argmax())], float(gains.max())) if left else None
-
     def apply(self, move: Move, gain: float) -> None:
         """Go to the class that the operator leads to."""
         if not self.rule.differences:  # every site's regret of the whole graph is needed from now on
@@ -115,12 +80,15 @@ class Climber:
         self.graph = move.operator.apply(self.graph)
         self.path.append(Step(move.operator, gain))
 
-    def best(self, kind: Kind, blocked: frozenset[int] = frozenset()) -> tuple[Move, float] | None:
-        """The valid operator that gains most, the first of equals; None where none gains. `blocked` is not inserted."""
-        found = self._insertion(blocked) if kind == "insert" else self._at_an_edge(kind)
+    def best(self, kind: Kind, kept_out: tuple[int, int] | None = None) -> tuple[Move, float] | None:
+        """The valid operator that gains most, the first of equals; None where none gains.
+
+        `kept_out` is an arrow (x, y) that is neither inserted nor turned to.
+        """
+        found = self._insertion(kept_out) if kind == "insert" else self._at_an_edge(kind, kept_out)
         return found if found is not None and found[1] > GAIN else None
 
-    def _insertion(self, blocked: frozenset[int]) -> tuple[Move, float] | None:
+    def _insertion(self, kept_out: tuple[int, int] | None) -> tuple[Move, float] | None:
         found = self._insertions.at(self.graph)
         missing = [(into, valid[(into.rows[valid] == NONE).any(axis=1)]) for into, valid in found]
         self._ask([(into.before[into.which[i]], into.after[i]) for into, unknown in missing for i in unknown])
@@ -131,17 +99,19 @@ class Climber:
             return None
         nodes = np.repeat([into.y for into, _ in found], [len(valid) for _, valid in found])
         gains = self._gains(rows[:, 0], rows[:, 1], nodes)
-        if blocked:
+        if kept_out is not None:
             x = np.concatenate([into.x[valid] for into, valid in found])
-            gains[[frozenset(pair) == blocked for pair in zip(x, nodes, strict=True)]] = -np.inf
+            gains[(x == kept_out[0]) & (nodes == kept_out[1])] = -np.inf
         best = int(gains.argmax())
         ends = np.cumsum([len(valid) for _, valid in found])
         at = int(np.searchsorted(ends, best, side="right"))
         into, valid = found[at]
         return into.move(int(valid[best - (ends[at - 1] if at else 0)])), float(gains[best])
 
-    def _at_an_edge(self, kind: Kind) -> tuple[Move, float] | None:
+    def _at_an_edge(self, kind: Kind, kept_out: tuple[int, int] | None) -> tuple[Move, float] | None:
         moves = edge_moves(self.graph, kind)
+        if kind == "turn":
+            moves = [move for move in moves if (move.operator.x, move.operator.y) != kept_out]
         gains = self.gains_of(moves)
         return (moves[int(gains.argmax())], float(gains.max())) if moves else None
 

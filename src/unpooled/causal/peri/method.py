@@ -15,6 +15,7 @@ from typing import Literal
 from unpooled.causal.graphs import PDAG
 from unpooled.causal.peri.agreeing import agreed_columns
 from unpooled.causal.peri.climb import Climber, Step
+from unpooled.causal.peri.delete_first import climb_deleting_first
 from unpooled.causal.peri.noise import Noise
 from unpooled.causal.peri.orientation import oriented
 from unpooled.causal.peri.questions import Announce, Ready, Regrets
@@ -95,7 +96,7 @@ def peri(
         values = Values(federation, differences=rule.differences, symmetric=alike, mask=mask)
     climber = Climber(values, rule, columns, participation, seed)
     if search == "delete_first":
-        climber.climb_deleting_first()
+        climb_deleting_first(climber)
     else:
         climber.climb()
     for _ in range(1, rounds if aggregate in ("max", "max_per_node") else 1):
