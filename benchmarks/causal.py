@@ -1,13 +1,13 @@
 """Seconds and scores of causal searches: our delete-first search against xges, causal-learn and ges.
 
-    python benchmarks/causal.py [--instances 5] [--nodes 25,50,100] [--fresh]
+    python benchmarks/causal.py [--instances 5] [--first 0] [--nodes 25,50,100] [--fresh]
 
 The same linear-Gaussian table (Erdős-Rényi graph of average degree 4, 5000 rows, BIC) for all, one thread each, in
 turns. Compiling and imports are not counted on either side; what the first call of an installation takes is a row of
 its own. Every result is scored by one scorer, ours. The rivals' environments are benchmarks/.venv-xges and
 benchmarks/.venv-ges. Exits with 1 where a bar is missed: a score at least that of xges on every instance, 10 times its
 speed on 50 and 100 nodes, 50 times causal-learn's and ges's on 25, and 500 nodes of degree 2 in two minutes (ours
-alone). `--nodes` picks the sizes.
+alone). `--nodes` picks the sizes, `--first` the instances from that number on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from record import Record, Row, load, options
+from record import Record, Row, load, options, table
 
 from unpooled.causal.generators import LinearGaussian, erdos_renyi
 from unpooled.causal.graphs import PDAG, complete, consistent_extension
@@ -45,6 +45,7 @@ def main() -> int:
     """Exit status 1 when a bar is missed."""
     parser = options(__doc__)
     parser.add_argument("--instances", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="number of the first instance")
     parser.add_argument("--nodes", default="25,50,100,500")
     chosen = parser.parse_args()
     record = Record(
@@ -64,7 +65,7 @@ def main() -> int:
         )
     for nodes in (int(n) for n in chosen.nodes.split(",")):
         for instance in range(1 if nodes >= LARGE else chosen.instances):
-            _measure(record, nodes, instance)
+            _measure(record, nodes, chosen.first + instance)
     columns = {
         "nodes": "{nodes}",
         "instance": "{instance}",
@@ -148,7 +149,7 @@ def _rival(rival: str, rows: np.ndarray, score: Gaussian, truth: PDAG) -> Row:
         return {"note": f"not measured: make benchmarks/.venv-{RIVALS[rival]}/.installed"}
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/table.npy", rows)
-        command = [python, str(HERE / "rivals/causal_worker.py"), rival, f"{folder}/table.npy"]
+        command = [str(python), str(HERE / "rivals/causal_worker.py"), rival, f"{folder}/table.npy"]
         one = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         try:
             out = subprocess.run(command, capture_output=True, text=True, env=one, timeout=LIMIT)

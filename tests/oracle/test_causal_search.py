@@ -68,7 +68,6 @@ def test_what_is_found_on_five_nodes_is_the_best_of_all_dags_in_the_limit(trial:
         assert result.graph == class_of(model.graph)
 
 
-@pytest.mark.timeout(900)  # compiles where nothing is on disk yet
 def test_the_compiled_search_takes_the_steps_of_the_plain_one() -> None:
     for nodes, degree in ((4, 2.0), (6, 3.0), (8, 4.0)):
         for seed in range(2):
@@ -82,7 +81,6 @@ def test_the_compiled_search_takes_the_steps_of_the_plain_one() -> None:
                 assert fast.score == pytest.approx(plain.score, abs=1e-6)
 
 
-@pytest.mark.timeout(900)  # compiles where nothing is on disk yet
 def test_the_compiled_search_takes_degenerate_tables() -> None:
     rng = Streams(0).generator("degenerate")
     table = LinearGaussian.random(erdos_renyi(4, 2, rng), rng).sample(100, rng)
@@ -95,7 +93,6 @@ def test_the_compiled_search_takes_degenerate_tables() -> None:
     assert max(len(few.graph.parents(j)) for j in range(6)) <= 2  # n - 1 parents would fit perfectly
 
 
-@pytest.mark.timeout(900)  # compiles where nothing is on disk yet
 def test_sums_of_tables_search_alike_compiled_and_plain() -> None:
     for seed in range(2):
         rng = Streams(seed).generator("sites")
@@ -107,7 +104,6 @@ def test_sums_of_tables_search_alike_compiled_and_plain() -> None:
         assert fast.score == pytest.approx(plain.score, abs=1e-6)
 
 
-@pytest.mark.timeout(900)  # compiles where nothing is on disk yet
 def test_what_is_known_steers_all_searches_alike() -> None:
     agreed = 0
     for seed in range(4):

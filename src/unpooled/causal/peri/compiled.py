@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unpooled.causal.search.compiled.compiling import compiled
+from unpooled.causal.compiling import compiled
 from unpooled.causal.search.compiled.shares import FLOOR, factorise, solve
 from unpooled.causal.search.compiled.state import Floats, Ints
 

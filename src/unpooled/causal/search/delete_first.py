@@ -52,7 +52,6 @@ def plain_delete_first(score: LocalScore, *, extended: bool = True, background: 
 class _Search:
     def __init__(self, score: LocalScore, background: Background) -> None:
         self.score, self.background = score, background
-        self.required = background.matrices(score.names)[0]
 
     def climb(self, graph: PDAG, kept_out: tuple[int, int] | None = None) -> tuple[PDAG, float, int]:
         """XGES-0 from that class: the class it ends in, what was gained, and the number of steps."""
@@ -79,7 +78,7 @@ class _Search:
                 trial = operator.apply(trial)
                 count += 1
             failed += 1
-            if count and allows(trial, self.background):
+            if count:
                 trial, more, climbed = self.climb(trial)
                 if gained + more > GAIN + ROUNDING * abs(gained):
                     graph, steps, failed = trial, steps + count + climbed, 0
@@ -87,14 +86,10 @@ class _Search:
         return graph, steps
 
     def _cheapest_at(self, graph: PDAG, node: int) -> Operator | None:
-        """The deletion of one of the node's edges, no required one, that costs least."""
-        here = [
-            operator
-            for operator in operators(graph, ("delete",))
-            if node in (operator.x, operator.y)
-            and not (self.required[operator.x, operator.y] or self.required[operator.y, operator.x])
-        ]
-        return max(here, key=lambda operator: gain(self.score, graph, operator), default=None)
+        """The deletion of one of the node's edges that costs least."""
+        here = [operator for operator in operators(graph, ("delete",)) if node in (operator.x, operator.y)]
+        here.sort(key=lambda operator: -gain(self.score, graph, operator))
+        return next((operator for operator in here if allows(operator.apply(graph), self.background)), None)
 
     def without_edges(self, graph: PDAG) -> tuple[PDAG, int]:
         """Deletion after deletion, those that cost least first, and its arrow kept out; steps that were kept."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import ceil, comb, log, log2, pi
 
-from unpooled.causal.search.compiled.compiling import compiled
+from unpooled.causal.compiling import compiled
 
 CONSTANT = log2(2.865064)
 """Makes the integer code's probabilities sum to 1."""

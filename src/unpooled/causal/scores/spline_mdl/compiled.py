@@ -14,10 +14,10 @@ from math import log, log2
 import numpy as np
 from numpy.typing import NDArray
 
+from unpooled.causal.compiling import compiled
 from unpooled.causal.scores.spline_mdl.codes import real_code
 from unpooled.causal.scores.spline_mdl.model import Floats
 from unpooled.causal.scores.spline_mdl.reference import DEPENDENT as _DEPENDENT
-from unpooled.causal.search.compiled.compiling import compiled
 
 Ints = NDArray[np.int64]
 DEPENDENT = _DEPENDENT

@@ -20,5 +20,4 @@ def search(
     """
     g = graph_of(adjacency)
     known = Known(required, forbidden, bool(required.any() or forbidden.any()))
-    steps = trying.search(g, prepare(parts), known, start(g), least, extended)
-    return g.a, steps
+    return trying.search(g, prepare(parts), known, start(g), least, extended)

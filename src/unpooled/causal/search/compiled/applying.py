@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
+from unpooled.causal.compiling import constant, inside
 from unpooled.causal.graphs.pdag import Adjacency
 from unpooled.causal.search.compiled.classes import complete, link, unlink
-from unpooled.causal.search.compiled.compiling import inside
 from unpooled.causal.search.compiled.state import Graph, Ints, Queue
 
-DELETE, TURN, INSERT = 0, 1, 2
+DELETE, TURN, INSERT = constant(0), constant(1), constant(2)
 
 
 @inside
-def insert(g: Graph, x: int, y: int, clique: Ints) -> None:
-    """Go to the class that Insert(x, y, C) leads to, in place; `clique[: clique[-1]]` is C, as in all of these."""
-    for t in range(clique[-1]):
-        g.a[y, clique[t]] = False  # C -> y
-    link(g.near, g.degree, x, y)
-    g.a[x, y], g.a[y, x] = True, False
-    complete(g.a, g.near, g.degree)
-
-
-@inside
-def delete(g: Graph, x: int, y: int, clique: Ints) -> None:
-    """Go to the class that Delete(x, y, C) leads to."""
+def apply(g: Graph, kind: int, x: int, y: int, clique: Ints) -> None:
+    """Go to the class that the operator leads to, in place; `clique[: clique[-1]]` is its C, as in all of these."""
     a, near, degree = g
+    if kind == DELETE:
+        _delete(a, near, degree, x, y, clique)
+    elif kind == TURN:
+        _turn(a, near, degree, x, y, clique)
+    else:
+        for t in range(clique[-1]):
+            a[y, clique[t]] = False  # C -> y
+        link(near, degree, x, y)
+        a[x, y], a[y, x] = True, False
+    complete(a, near, degree)
+
+
+@inside
+def _delete(a: Adjacency, near: Ints, degree: Ints, x: int, y: int, clique: Ints) -> None:
     for i in range(degree[y]):
         h = near[y, i]
         if h != x and a[h, y] and a[y, h] and (a[h, x] or a[x, h]) and not _has(clique, h):
@@ -34,13 +38,10 @@ def delete(g: Graph, x: int, y: int, clique: Ints) -> None:
                 a[h, x] = False
     a[x, y] = a[y, x] = False
     unlink(near, degree, x, y)
-    complete(a, near, degree)
 
 
 @inside
-def turn(g: Graph, x: int, y: int, clique: Ints) -> None:
-    """Go to the class that Turn(x, y, C) leads to."""
-    a, near, degree = g
+def _turn(a: Adjacency, near: Ints, degree: Ints, x: int, y: int, clique: Ints) -> None:
     line = a[x, y] and a[y, x]
     for i in range(degree[x]):
         w = near[x, i]
@@ -57,7 +58,6 @@ def turn(g: Graph, x: int, y: int, clique: Ints) -> None:
             else:
                 a[w, y] = False
     a[x, y], a[y, x] = True, False
-    complete(a, near, degree)
 
 
 @inside
@@ -82,7 +82,7 @@ def notice(g: Graph, old: Adjacency, x: int, y: int, queue: Queue) -> None:
             for i in range(degree[u]):  # who has a line to one of them may have lost or got a common neighbour
                 w = near[u, i]
                 if a[w, u] and a[u, w]:
-                    queue.bound[:, w] = np.inf
+                    _unknown(queue, w)
 
 
 @inside
@@ -96,8 +96,14 @@ def _has(clique: Ints, node: int) -> bool:
 @inside
 def _forget(g: Graph, u: int, queue: Queue) -> None:
     """What is around u has changed: operators into it, and turns of u's edges into nodes w with w -> u or w - u."""
-    queue.bound[:, u] = np.inf
+    _unknown(queue, u)
     for i in range(g.degree[u]):
         w = g.near[u, i]
         if g.a[w, u]:
             queue.bound[TURN, w] = np.inf
+
+
+@inside
+def _unknown(queue: Queue, u: int) -> None:
+    for kind in range(3):
+        queue.bound[kind, u] = np.inf

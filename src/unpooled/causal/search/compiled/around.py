@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from unpooled.causal.compiling import ZERO, inside
 from unpooled.causal.graphs.pdag import Adjacency
-from unpooled.causal.search.compiled.compiling import inside
 from unpooled.causal.search.compiled.state import Ints
 
 NOWHERE, PAST = -1, -2
@@ -16,16 +16,27 @@ NOWHERE, PAST = -1, -2
 def around(a: Adjacency, near: Ints, degree: Ints, y: int) -> tuple[Ints, Ints, int, int]:
     """y's parents and the nodes joined to it by a line, ascending, and how many there are of each."""
     parents, lines = np.empty(degree[y] + 1, np.int64), np.empty(degree[y] + 1, np.int64)
-    p = d = 0
-    for w in np.sort(near[y, : degree[y]]):
+    p = d = ZERO
+    for i in range(degree[y]):
+        w = near[y, i]
         if a[w, y]:
             if a[y, w]:
-                lines[d] = w
+                put(lines, ZERO, d, w)
                 d += 1
             else:
-                parents[p] = w
+                put(parents, ZERO, p, w)
                 p += 1
     return parents, lines, p, d
+
+
+@inside
+def put(nodes: Ints, start: int, count: int, node: int) -> None:
+    """Put a node among `nodes[start : start + count]`, which ascend."""
+    i = start + count
+    while i > start and nodes[i - 1] > node:
+        nodes[i] = nodes[i - 1]
+        i -= 1
+    nodes[i] = node
 
 
 @inside
@@ -70,7 +81,9 @@ def reach(a: Adjacency, near: Ints, degree: Ints, start: int, never: int, before
 
 @inside
 def parents_and_clique(parents: Ints, p: int, nodes: Ints, index: Ints, size: int, out: Ints) -> int:
-    out[:p] = parents[:p]
+    """The list of both; its length."""
+    for i in range(p):
+        out[i] = parents[i]
     for t in range(size):
         out[p + t] = nodes[index[t]]
     return p + size
@@ -90,7 +103,7 @@ def without(nodes: Ints, size: int, x: int) -> int:
 @inside
 def list_common(a: Adjacency, lines: Ints, d: int, x: int, out: Ints) -> int:
     """NA_yx, and how many nodes it has."""
-    c = 0
+    c = ZERO
     for j in range(d):
         if a[lines[j], x] or a[x, lines[j]]:
             out[c] = lines[j]

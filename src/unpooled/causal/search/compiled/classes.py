@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from unpooled.causal.compiling import inside
 from unpooled.causal.graphs.pdag import Adjacency
-from unpooled.causal.search.compiled.compiling import inside
 from unpooled.causal.search.compiled.state import Ints
 
 
@@ -33,12 +33,21 @@ def unlink(near: Ints, degree: Ints, x: int, y: int) -> None:
 
 
 @inside
+def edges(degree: Ints) -> int:
+    """How many edges there are."""
+    ends = 0
+    for x in range(len(degree)):
+        ends += degree[x]
+    return ends // 2
+
+
+@inside
 def complete(a: Adjacency, near: Ints, degree: Ints) -> None:
     """Turn the PDAG `a`, in place, into the CPDAG of its extensions, of which there must be one.
 
     An extension has the skeleton and the v-structures of the PDAG, so that none has to be made.
     """
-    arrows = np.empty((degree.sum() // 2 + 1, 2), np.int64)
+    arrows = np.empty((edges(degree) + 1, 2), np.int64)
     found = 0
     for y in range(len(a)):
         for i in range(degree[y]):

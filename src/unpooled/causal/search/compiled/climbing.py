@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unpooled.causal.search.compiled.applying import DELETE, INSERT, TURN, delete, insert, notice, turn
-from unpooled.causal.search.compiled.compiling import inside
+from unpooled.causal.compiling import inside
+from unpooled.causal.search.compiled.applying import DELETE, INSERT, TURN, apply, notice
 from unpooled.causal.search.compiled.moves import best_delete, best_insert, best_turn
 from unpooled.causal.search.compiled.state import Floats, Graph, Ints, Known, Queue, Score
 
@@ -29,7 +29,7 @@ def climb(g: Graph, s: Score, known: Known, least: float, out: Ints, queue: Queu
     now = bound.copy()  # the gain where it is known for this graph, else the bound
     _rule_out(g, queue, now, least)
     while kind <= INSERT:
-        y = int(now[kind].argmax())
+        y = _highest(now[kind])
         if now[kind, y] <= least:
             kind += 1
             continue
@@ -42,21 +42,26 @@ def climb(g: Graph, s: Score, known: Known, least: float, out: Ints, queue: Queu
         now[kind, y], bound[kind, y] = gain, most
         if x >= 0 or known.some:
             queue.paths[kind, y] = -1
-        if x >= 0 and gain >= now[kind].max():
+        if x >= 0 and gain >= now[kind, _highest(now[kind])]:
             gained += gain
             steps += 1
             old = g.a.copy()
-            if kind == DELETE:
-                delete(g, x, y, clique)
-            elif kind == TURN:
-                turn(g, x, y, clique)
-            else:
-                insert(g, x, y, clique)
+            apply(g, kind, x, y, clique)
             notice(g, old, x, y, queue)
-            now[:] = bound
+            now = bound.copy()
             _rule_out(g, queue, now, least)
             kind = DELETE
     return gained, steps
+
+
+@inside
+def _highest(values: Floats) -> int:
+    """Where the highest value is, the first of equals."""
+    at = 0
+    for i in range(len(values)):
+        if values[i] > values[at]:
+            at = i
+    return at
 
 
 @inside

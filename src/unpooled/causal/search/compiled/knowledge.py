@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from unpooled.causal.compiling import ZERO, inside
 from unpooled.causal.graphs.pdag import Adjacency
-from unpooled.causal.search.compiled.classes import consequences, direct
-from unpooled.causal.search.compiled.compiling import inside
+from unpooled.causal.search.compiled.classes import consequences, direct, edges
 from unpooled.causal.search.compiled.state import Graph, Ints, Known
 
 
@@ -20,7 +20,7 @@ def agrees(g: Graph, known: Known) -> bool:
     """Whether some DAG of the CPDAG has all required arrows and no forbidden one."""
     m = len(g.a)
     a = g.a.copy()
-    arrows = np.empty((g.degree.sum() // 2 + 1, 2), np.int64)
+    arrows = np.empty((edges(g.degree) + 1, 2), np.int64)
     for x in range(m):
         for y in range(m):
             if known.required[x, y] and not a[x, y]:
@@ -29,7 +29,7 @@ def agrees(g: Graph, known: Known) -> bool:
             if away and not a[y, x]:
                 return False
             if away or known.required[x, y]:
-                waiting = direct(a, arrows, 0, y, x) if away else direct(a, arrows, 0, x, y)
+                waiting = direct(a, arrows, ZERO, y, x) if away else direct(a, arrows, ZERO, x, y)
                 while waiting > 0:
                     waiting -= 1
                     u, v = arrows[waiting, 0], arrows[waiting, 1]

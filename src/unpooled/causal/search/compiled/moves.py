@@ -3,17 +3,15 @@
 Each function returns (x, gain, bound) and leaves the clique in `clique[: clique[-1]]`: the best valid operator, and
 the largest gain there would be if no path and nothing known were in the way. x is -1 where none gains. Cliques and
 gains depend on what is around y alone; paths and what is known concern the whole graph, so `bound` is what stays known
-of y while the graph changes far away.
-
-A clique is `index[:size]`, numbers in a list of nodes; `index[-1]` is never used and stays 0, the empty one's size (a
-literal 0 would make numba compile everything below twice).
+of y while the graph changes far away. A clique that is looked at is `index[:size]`, numbers in a list of nodes.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from unpooled.causal.search.compiled.applying import INSERT, TURN, copied, delete, insert, turn
+from unpooled.causal.compiling import ZERO, inside
+from unpooled.causal.search.compiled.applying import DELETE, INSERT, TURN, apply, copied
 from unpooled.causal.search.compiled.around import (
     NOWHERE,
     PAST,
@@ -26,7 +24,6 @@ from unpooled.causal.search.compiled.around import (
     separates,
     without,
 )
-from unpooled.causal.search.compiled.compiling import inside
 from unpooled.causal.search.compiled.gains import edge_gain, gainful
 from unpooled.causal.search.compiled.knowledge import agrees
 from unpooled.causal.search.compiled.state import Graph, Ints, Known, Queue, Score
@@ -42,39 +39,32 @@ def best_insert(
     """The best Insert(x, y, C); Insert of the arrow `out` is kept out."""
     a, near, degree = g
     parents, lines, p, d = around(a, near, degree, y)
-    nodes, index = np.empty(p + d + 1, np.int64), np.zeros(d + 1, np.int64)
+    nodes, index = np.empty(p + d + 1, np.int64), np.empty(d + 1, np.int64)
     before, ahead = np.empty(len(a), np.int64), np.empty(len(a), np.int64)
     chosen, most, bound = -1, least, least
     queue.paths[INSERT, y] = 0
-    size = index[-1]
+    size = ZERO
     while size >= 0:
         start, count = gainful(s, y, nodes, parents_and_clique(parents, p, lines, index, size, nodes), least)
+        _keep(kept, lines, index, size)
         searched = False
         for e in range(start, start + count):
             x, gain = s.x[e], s.gain[e]
             if gain <= most:
                 break
-            if (
-                a[x, y]
-                or a[y, x]
-                or (x == out[0] and y == out[1])
-                or not holds_common(a, lines, d, x, lines, index, size)
-            ):
+            kept_out = x == out[0] and y == out[1]
+            if a[x, y] or a[y, x] or kept_out or not holds_common(a, lines, d, x, lines, index, size):
                 continue
             bound = max(bound, gain)
             if not searched:
-                before[:] = NOWHERE
-                for t in range(size):
-                    before[lines[index[t]]] = PAST
-                reach(a, near, degree, y, -1, before, ahead)
+                _block(before, kept)
+                reach(a, near, degree, y, y, before, ahead)
                 searched = True
             if before[x] != NOWHERE:
                 _note(queue, INSERT, y, x, before)
-                continue
-            _keep(kept, lines, index, size)
-            if not known.some or _insert_agrees(g, known, x, y, kept):
+            elif _allowed(g, known, INSERT, x, y, kept):
                 chosen, most = x, gain
-                clique[:] = kept
+                _keep(clique, lines, index, size)
                 break
         size = next_clique(a, lines, d, index, size)
     return chosen, most, bound
@@ -83,28 +73,39 @@ def best_insert(
 @inside
 def best_delete(g: Graph, s: Score, known: Known, y: int, least: float, clique: Ints, kept: Ints) -> Best:
     """The best Delete(x, y, C)."""
+    chosen, most, bound = -1, least, least
+    for i in range(g.degree[y]):
+        x = g.near[y, i]
+        if g.a[x, y]:
+            gain, highest = best_delete_of(g, s, known, x, y, most, clique, kept)
+            bound = max(bound, highest)
+            if gain > most:
+                chosen, most = x, gain
+    return chosen, most, bound
+
+
+@inside
+def best_delete_of(
+    g: Graph, s: Score, known: Known, x: int, y: int, least: float, clique: Ints, kept: Ints
+) -> tuple[float, float]:
+    """What the best Delete(x, y, C) gains, `least` where none gains more; and the bound."""
     a, near, degree = g
     parents, lines, p, d = around(a, near, degree, y)
-    nodes, index = np.empty(p + d + 1, np.int64), np.zeros(d + 1, np.int64)
-    common = np.empty(d + 1, np.int64)
-    chosen, most, bound = -1, least, least
-    for i in range(degree[y]):
-        x = near[y, i]
-        if not a[x, y]:
-            continue
-        c = list_common(a, lines, d, x, common)
-        size = index[-1]
-        while size >= 0:
-            k = without(nodes, parents_and_clique(parents, p, common, index, size, nodes), x)
-            gain = -edge_gain(s, y, x, nodes, k)
-            bound = max(bound, gain)
-            if gain > most:
-                _keep(kept, common, index, size)
-                if not known.some or _delete_agrees(g, known, x, y, kept):
-                    chosen, most = x, gain
-                    clique[:] = kept
-            size = next_clique(a, common, c, index, size)
-    return chosen, most, bound
+    nodes, index, common = np.empty(p + d + 1, np.int64), np.empty(d + 1, np.int64), np.empty(d + 1, np.int64)
+    most, bound = least, least
+    c = list_common(a, lines, d, x, common)
+    size = ZERO
+    while size >= 0:
+        k = without(nodes, parents_and_clique(parents, p, common, index, size, nodes), x)
+        gain = -edge_gain(s, y, x, nodes, k)
+        bound = max(bound, gain)
+        if gain > most:
+            _keep(kept, common, index, size)
+            if _allowed(g, known, DELETE, x, y, kept):
+                most = gain
+                _keep(clique, common, index, size)
+        size = next_clique(a, common, c, index, size)
+    return most, bound
 
 
 @inside
@@ -115,7 +116,7 @@ def best_turn(
     """The best Turn(x, y, C): y -> x or y - x becomes x -> y; the arrow `out` is kept out."""
     a, near, degree = g
     parents, lines, p, d = around(a, near, degree, y)
-    nodes, index = np.empty(p + d + 1, np.int64), np.zeros(d + 1, np.int64)
+    nodes, index = np.empty(p + d + 1, np.int64), np.empty(d + 1, np.int64)
     rest, own = np.empty(d + 1, np.int64), np.empty(len(a), np.int64)
     before, ahead = np.empty(len(a), np.int64), np.empty(len(a), np.int64)
     chosen, most, bound = -1, least, least
@@ -125,16 +126,18 @@ def best_turn(
         if not a[y, x] or (x == out[0] and y == out[1]):
             continue
         line = a[x, y]
-        c = 0
+        c = ZERO
         for j in range(d):
             if lines[j] != x:
                 rest[c] = lines[j]
                 c += 1
-        size = index[-1]
+        size = ZERO
         while size >= 0:
-            if (line and separates(a, near, degree, lines, d, x, rest, index, size)) or (
-                not line and holds_common(a, lines, d, x, rest, index, size)
-            ):
+            if line:
+                fits = separates(a, near, degree, lines, d, x, rest, index, size)
+            else:
+                fits = holds_common(a, lines, d, x, rest, index, size)
+            if fits:
                 gain = edge_gain(s, y, x, nodes, parents_and_clique(parents, p, rest, index, size, nodes))
                 gain -= edge_gain(s, x, y, own, _own(g, x, y, line, rest, index, size, own))
                 bound = max(bound, gain)
@@ -142,31 +145,20 @@ def best_turn(
                     _keep(kept, rest, index, size)
                     if not line and _closes_cycle(g, x, y, kept, before, ahead):
                         _note(queue, TURN, y, x, before)
-                    elif not known.some or _turn_agrees(g, known, x, y, kept):
+                    elif _allowed(g, known, TURN, x, y, kept):
                         chosen, most = x, gain
-                        clique[:] = kept
+                        _keep(clique, rest, index, size)
             size = next_clique(a, rest, c, index, size)
     return chosen, most, bound
 
 
 @inside
-def _insert_agrees(g: Graph, known: Known, x: int, y: int, clique: Ints) -> bool:
+def _allowed(g: Graph, known: Known, kind: int, x: int, y: int, clique: Ints) -> bool:
+    """Whether the operator leads to a class with a DAG that agrees with what is known."""
+    if not known.some:
+        return True
     other = copied(g)
-    insert(other, x, y, clique)
-    return agrees(other, known)
-
-
-@inside
-def _delete_agrees(g: Graph, known: Known, x: int, y: int, clique: Ints) -> bool:
-    other = copied(g)
-    delete(other, x, y, clique)
-    return agrees(other, known)
-
-
-@inside
-def _turn_agrees(g: Graph, known: Known, x: int, y: int, clique: Ints) -> bool:
-    other = copied(g)
-    turn(other, x, y, clique)
+    apply(other, kind, x, y, clique)
     return agrees(other, known)
 
 
@@ -193,9 +185,7 @@ def _own(g: Graph, x: int, y: int, line: bool, rest: Ints, index: Ints, size: in
 def _closes_cycle(g: Graph, x: int, y: int, clique: Ints, before: Ints, ahead: Ints) -> bool:
     """Whether a path leads from y to x past C and x's lines, besides the arrow y -> x."""
     a, near, degree = g
-    before[:] = NOWHERE
-    for t in range(clique[-1]):
-        before[clique[t]] = PAST
+    _block(before, clique)
     for j in range(degree[x]):
         if a[x, near[x, j]] and a[near[x, j], x]:
             before[near[x, j]] = PAST
@@ -218,25 +208,12 @@ def _note(queue: Queue, kind: int, y: int, x: int, before: Ints) -> None:
 
 
 @inside
-def deletions(g: Graph, s: Score, x: int, y: int, gains: list[float], found: list[Ints]) -> None:
-    """Append all valid Delete(x, y, C): what they gain, and x, y, size of C, C ..."""
-    a, near, degree = g
-    if not a[x, y]:
-        return
-    parents, lines, p, d = around(a, near, degree, y)
-    nodes, index = np.empty(p + d + 1, np.int64), np.zeros(d + 1, np.int64)
-    common = np.empty(d + 1, np.int64)
-    c = list_common(a, lines, d, x, common)
-    size = index[-1]
-    while size >= 0:
-        k = without(nodes, parents_and_clique(parents, p, common, index, size, nodes), x)
-        gains.append(-edge_gain(s, y, x, nodes, k))
-        row = np.empty(size + 3, np.int64)
-        row[0], row[1], row[2] = x, y, size
-        for t in range(size):
-            row[3 + t] = common[index[t]]
-        found.append(row)
-        size = next_clique(a, common, c, index, size)
+def _block(before: Ints, clique: Ints) -> None:
+    """Nothing is reached yet, and no path leads through the clique."""
+    for node in range(len(before)):
+        before[node] = NOWHERE
+    for t in range(clique[-1]):
+        before[clique[t]] = PAST
 
 
 @inside

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from unpooled.causal.compiling import ZERO, inside
 from unpooled.causal.scores.gaussian import FLOOR as _FLOOR
-from unpooled.causal.search.compiled.compiling import inside
 from unpooled.causal.search.compiled.state import Floats, Ints
 
 FLOOR = _FLOOR
@@ -14,7 +14,7 @@ FLOOR = _FLOOR
 @inside
 def factorise(r: Floats, nodes: Ints, size: int, factor: Floats, kept: Ints) -> int:
     """The Cholesky factor of the correlations of `nodes[:size]`, those left out that others determine; its size."""
-    rank = 0
+    rank = ZERO
     for s in range(size):
         pivot = solve(r, factor, kept, rank, nodes[s], factor[rank])
         if pivot > FLOOR:

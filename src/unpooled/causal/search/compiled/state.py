@@ -51,24 +51,20 @@ class Known(NamedTuple):
 class Score(NamedTuple):
     """K Gaussian scores to be summed, and what was computed of them.
 
-    `r` has shape (K, m, m), `rows` and `penalty` (K,). Entry e of the table has `key[e]`: a node y, a node x or -1,
-    where in `nodes` a set of parents starts and how many they are; `found[e]`: where its values start in `gain` and how
-    many they are. With an x it is the gain of x as a further parent, without one all gains above a bound, with their
-    nodes in `x`. `slot` is the hash table; `used` counts entries, nodes and values. A table that is full is emptied.
-    `scratch` is for one set of parents.
+    `r` has shape (K, m, m), `parts` (K, 2): rows and penalty. Entry e of the table has `entry[e]`: a node y, a node x,
+    where in `nodes` a set of parents starts and how many they are, where its values start in `gain` and how many they
+    are. They are the gain of x as a further parent or, where x is y, all gains above a bound, with their nodes in `x`.
+    `slot` is the hash table; `used` counts entries, nodes and values. A table that is full is emptied.
     """
 
     r: Floats
-    rows: Floats
-    penalty: Floats
+    parts: Floats
     slot: Ints
-    key: Ints
+    entry: Ints
     nodes: Ints
-    found: Ints
     x: Ints
     gain: Floats
     used: Ints
-    scratch: Ints
 
 
 def start(g: Graph) -> Queue:
@@ -94,14 +90,11 @@ def prepare(parts: Sequence[Gaussian]) -> Score:
     values = max(VALUES, 2 * m * m)
     return Score(
         r,
-        np.array([part.rows for part in parts], np.float64),
-        np.array([part.penalty for part in parts], np.float64),
+        np.array([(part.rows, part.penalty) for part in parts], np.float64),
         np.full(2 * ENTRIES, -1, np.int64),
-        np.empty((ENTRIES, 4), np.int64),
+        np.empty((ENTRIES, 6), np.int64),
         np.empty(VALUES, np.int64),
-        np.empty((ENTRIES, 2), np.int64),
         np.empty(values, np.int64),
         np.empty(values, np.float64),
         np.zeros(3, np.int64),
-        np.empty(m + 1, np.int64),
     )
