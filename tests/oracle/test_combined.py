@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.causal.tables import exact_edges, federation
+from tests.unit.causal.tables import federation
 from unpooled.causal.combined import Combined, combined
 from unpooled.causal.combined.cuts import votes
 from unpooled.causal.combined.grouping import Known, agglomerate
 from unpooled.causal.combined.level_d import FromMoments, LevelD
 from unpooled.causal.combined.targets import reference_group
-from unpooled.causal.generators import Intervention, LinearGaussian
+from unpooled.causal.generators import Intervention, LinearGaussian, exact_edges
 from unpooled.causal.graphs.metrics import Retrieval, adjacencies, arrows, shd
 from unpooled.causal.graphs.pdag import PDAG
 from unpooled.seeds import Streams

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.causal.tables import drawn, exact_edges, federation, sites_of
-from unpooled.causal.generators import Intervention, LinearGaussian, erdos_renyi
+from tests.unit.causal.tables import drawn, federation, sites_of
+from unpooled.causal.generators import Intervention, LinearGaussian, erdos_renyi, exact_edges
 from unpooled.causal.graphs import PDAG, class_of, consistent_extension
 from unpooled.causal.graphs.metrics import shd
 from unpooled.causal.peri import leakage, peri, recovered

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from unpooled.causal.generators import LinearGaussian, erdos_renyi
@@ -25,15 +24,6 @@ def drawn(
     sizes = [300, 300, 300] if rows is None else rows
     models = [model if same else LinearGaussian.random(dag, rng) for _ in sizes]
     return dag, {f"s{k:02d}": m.sample(n, rng) for k, (m, n) in enumerate(zip(models, sizes, strict=True))}
-
-
-def exact_edges(nodes: int, edges: int, rng: np.random.Generator) -> PDAG:
-    """A DAG with exactly so many edges, in a random order of nodes."""
-    pairs = np.stack(np.triu_indices(nodes, 1), axis=1)
-    upper = np.zeros((nodes, nodes), bool)
-    upper[tuple(pairs[rng.choice(len(pairs), edges, replace=False)].T)] = True
-    order = rng.permutation(nodes)
-    return PDAG(upper[np.ix_(order, order)])
 
 
 def sites_of(tables: Mapping[str, pd.DataFrame]) -> list[Site]:

@@ -325,8 +325,7 @@ def changed_at(kind: str, size: float = 1.0) -> Mapping[str, pd.DataFrame]:
     """Five sites, of which the last has another mechanism of c."""
     model = LinearGaussian.random(CHAIN, rng("types"), low=0.8)
     changes = [{}, {}, {}, {}, {"c": Intervention(kind, size)}]  # type: ignore[arg-type]
-    tables = environments(model, [400] * 5, changes, rng("types", kind))
-    return {f"s{k}": table for k, table in enumerate(tables)}
+    return environments(model, [400] * 5, changes, rng("types", kind), standardise=False).tables
 
 
 @pytest.mark.parametrize(("kind", "size"), [("hard", 1.0), ("coefficient", 3.0), ("noise", 2.0), ("shift", 2.0)])
