@@ -118,7 +118,42 @@ def test_what_cannot_be_used_is_refused_in_one_line(case: str, clinics: Path, ca
     assert says in done.err
     assert done.err.count("\n") == 1
     assert done.out == ""
-    assert not (tmp_path / "run" / "result.json").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_fails_leaves_another_runs_folder_and_ones_own_files_alone(
+    clinics: Path, call: Call, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    assert call("discover", clinics, "--required", "pain->age", "--out", out).code == 2
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+    assert call("discover", clinics, "--out", out).code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (clinics / "clinic-0.csv").write_text("age,dose\n1,2\n", encoding="utf-8")
+    assert call("discover", clinics, "--out", out).code == 2
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[background]\nforbiden = [["age", "dose"]]', "forbiden"),
+        ('[background]\nrequired = [["age"]]', "background.required"),
+        ("bootstrap = 1.5", "bootstrap"),
+        ('aggregate = "mean"', "aggregate"),
+    ],
+)
+def test_a_config_with_what_it_cannot_hold_is_refused(
+    text: str, says: str, clinics: Path, call: Call, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'source = "{clinics}"\n{text}\n', encoding="utf-8")
+    done = call("discover", config, "--out", tmp_path / "run")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert says in done.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_record_that_was_cut_is_refused(clinics: Path, call: Call, tmp_path: Path) -> None:

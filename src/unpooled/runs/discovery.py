@@ -8,11 +8,14 @@ begun again.
 from __future__ import annotations
 
 import math
+import shutil
 import time
-from dataclasses import asdict, field, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import tomli_w
@@ -22,7 +25,7 @@ from pydantic.dataclasses import dataclass as checked
 from unpooled.causal.discovery import Discovered, Settings, compare_graphs, open_sites, run
 from unpooled.causal.discovery.discover import Watch
 from unpooled.causal.discovery.tables import edges_frame, targets_frame
-from unpooled.causal.graphs import PDAG, Background, to_dot, to_graphml
+from unpooled.causal.graphs import PDAG, to_dot, to_graphml
 from unpooled.errors import BadData, BadRecord, BadSetting
 from unpooled.runs.environment import environment
 from unpooled.runs.files import read_json, slug, tidy, writable, write_bytes, write_json
@@ -33,19 +36,21 @@ from unpooled.sites.reading import read_table
 STRICT = ConfigDict(extra="forbid")
 FAMILY = "causal"
 """What the result of such a run calls itself."""
+WRITTEN = (
+    "config.toml",
+    "environment.json",
+    "edges.csv",
+    "disclosed.csv",
+    "graph.graphml",
+    "graph.dot",
+    "result.json",
+    ".lock",
+)
+"""The files of a run."""
 
 
-@checked(frozen=True, config=STRICT)
-class Known:
-    """The table [background]: arrows as pairs, and a tier for a name."""
-
-    required: tuple[tuple[str, str], ...] = ()
-    forbidden: tuple[tuple[str, str], ...] = ()
-    tiers: dict[str, int] = field(default_factory=dict)
-
-
-@checked(frozen=True, config=STRICT)
-class DiscoveryConfig:
+@checked(frozen=True, kw_only=True, config=STRICT)
+class DiscoveryConfig(Settings):
     """`source`, `site` and `environment` as in `open_sites`; all else as in `Settings`. `against` is a file with the
     edges of a graph to compare with: columns from and to, and mark where some edges are lines ("--")."""
 
@@ -54,32 +59,6 @@ class DiscoveryConfig:
     site: str | None = None
     environment: str | None = None
     against: str | None = None
-    method: str = "peri"
-    score: str = "auto"
-    pooled: bool = False
-    reference: str | None = None
-    background: Known = field(default_factory=Known)
-    bootstrap: int = 0
-    bootstrap_over: Literal["rows", "sites"] = "rows"
-    gains: bool = True
-    aggregate: Literal["sum", "trimmed", "max", "max_per_node", "iperi"] = "sum"
-    participation: float = 1.0
-    noise: float | None = None
-    clip: float | None = None
-    secure: bool = False
-    level: str = "C"
-    leakage: bool = False
-    seed: int = 0
-    drop: tuple[str, ...] = ()
-    categorical: tuple[str, ...] = ()
-    log: tuple[str, ...] | bool = ()
-    missing: Literal["refuse", "drop"] = "refuse"
-    max_categories: int = 100
-
-    def settings(self) -> Settings:
-        """What the discovery is asked to do."""
-        shared = {f.name: getattr(self, f.name) for f in fields(Settings) if f.name != "background"}
-        return Settings(background=Background(**asdict(self.background)), **shared)
 
 
 def load(path: Path) -> DiscoveryConfig:
@@ -98,21 +77,24 @@ def default_folder(config: DiscoveryConfig) -> Path:
 
 
 def execute(config: DiscoveryConfig, folder: Path, watch: Watch | None = None) -> dict[str, Any]:
-    """Discover and write the folder. Raises `BadRecord` where the folder holds another run, and all that fails."""
+    """Discover and write the folder. Raises `BadRecord` where the folder holds another run, and all that fails.
+
+    What fails leaves no folder behind that was not there before; what was stopped leaves its config, to begin again.
+    """
     settings = tomli_w.dumps(without_none(asdict(config))).encode()
-    made = config.settings()
     federation = open_sites(config.source, site=config.site, environment=config.environment, pooled=config.pooled)
     against = None if config.against is None else read_graph(Path(config.against))
     kept = folder / "config.toml"
     if kept.exists() and kept.read_bytes() != settings:
         raise BadRecord(f"{folder} holds another run: choose another folder with --out.")
+    made = not folder.exists()
     writable(folder)
-    with locked(folder):
+    with locked(folder), _nothing_half_written(folder, made=made, kept=kept.exists()):
         tidy(folder)
         write_bytes(kept, settings)
         write_json(folder / "environment.json", environment())
         start, began = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-        found = run(federation, made, watch)
+        found = run(federation, config, watch)
         outcome = {
             **result_of(found, config.title),
             "name": folder.name,
@@ -123,6 +105,21 @@ def execute(config: DiscoveryConfig, folder: Path, watch: Watch | None = None) -
             outcome["comparison"] = compared(against, found.outcome.graph, str(config.against))
         _write(folder, found, outcome)
     return outcome
+
+
+@contextmanager
+def _nothing_half_written(folder: Path, *, made: bool, kept: bool) -> Iterator[None]:
+    """Take back what a discovery wrote before it failed: the folder if it was `made` for it, else what is not of the
+    run whose config was `kept` there."""
+    try:
+        yield
+    except Exception:
+        if made:
+            shutil.rmtree(folder)
+        elif not kept:
+            for name in WRITTEN:
+                (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def is_discovery(folder: Path) -> bool:
