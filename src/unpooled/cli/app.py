@@ -26,6 +26,7 @@ from unpooled.cli import (
     runs,
     site,
     stream,
+    study,
     train,
 )
 
@@ -44,6 +45,7 @@ app.command("compare")(compare.compare)
 app.command("stream")(stream.stream)
 app.command("connect")(connect.connect)
 app.command("discover")(discover.discover)
+app.command("study")(study.study)
 app.command("plan")(plan.plan)
 app.command("audit")(audit.audit)
 app.command("report")(report.report)

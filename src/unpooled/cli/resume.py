@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unpooled.cli import discover, stream
+from unpooled.cli import discover, stream, study
 from unpooled.cli.options import Format, OutputFormat, Workers, workers_or_cores
 from unpooled.cli.running import run_and_show
 
@@ -18,12 +18,17 @@ def resume(
     output: OutputFormat = Format.text,
 ) -> None:
     """Continue a run where it stopped; it ends as if it had never been stopped, to the bit."""
-    from unpooled.runs import discovery, streams
+    from unpooled.runs import discovery, streams, studies
     from unpooled.runs.record import config_of
     from unpooled.runs.stream_run import is_stream_run
+    from unpooled.runs.study_run import is_study
 
     if discovery.is_discovery(folder):
         discover.run_and_show(discovery.load(folder / "config.toml"), folder, as_json=output is Format.json)
+        return
+    if is_study(folder):
+        config = studies.load(folder / "config.toml")
+        study.run_and_show(config, folder, workers=workers_or_cores(workers), as_json=output is Format.json)
         return
     if is_stream_run(folder):
         stream.run_and_show(streams.plan(streams.load(folder / "config.toml")), folder, as_json=output is Format.json)

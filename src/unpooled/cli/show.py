@@ -74,10 +74,11 @@ def tables(folder: Path, outcome: dict[str, Any]) -> list[Table]:
     """Results of each protocol, and where there are several, the headline's differences to the others."""
     history, traffic = (pd.read_parquet(folder / f"{name}.parquet") for name in ("history", "traffic"))
     found = [results_table(outcome, history, traffic), differences_table(outcome, history)]
-    return [_rich(table) for table in found if table is not None]
+    return [rich_table(table) for table in found if table is not None]
 
 
-def _rich(text: TextTable) -> Table:
+def rich_table(text: TextTable) -> Table:
+    """A table of texts for the terminal."""
     table = Table(title=text.title, title_justify="left", caption=text.caption)
     for place, head in enumerate(text.columns):
         table.add_column(head, justify="right" if place in text.numbers else "left", overflow="fold")

@@ -6,6 +6,7 @@ from unpooled.report.causal import causal_page
 from unpooled.report.connectivity import connectivity_page
 from unpooled.report.section import Page
 from unpooled.report.streams import streams_page
+from unpooled.report.study import study_page
 from unpooled.report.training import training_page
 
 FAMILIES: dict[str, Page] = {
@@ -13,4 +14,5 @@ FAMILIES: dict[str, Page] = {
     "streams": streams_page,
     "connectivity": connectivity_page,
     "causal": causal_page,
+    "study": study_page,
 }

@@ -67,6 +67,15 @@ CONNECTIVITY_TERMS = {
     "seed": "The number that all chance in a run is drawn from.",
 }
 
+STUDY_TERMS = {
+    "class": "All DAGs that no data of one law can tell apart; drawn with lines where they disagree about a direction.",
+    "SHD": "Structural Hamming distance: pairs of nodes with another edge, each counted once.",
+    "F1": "Harmonic mean of precision (of what was guessed, how much is true) and recall (of what is true, how much "
+    "was guessed).",
+    "target": "A variable whose mechanism is another one at a site.",
+    "cell": "One method on one data set.",
+}
+
 CAUSAL_TERMS = {
     "arrow": "The direction is known: all graphs that the data cannot tell apart share it, or background knowledge or "
     "unlike sites decide it.",

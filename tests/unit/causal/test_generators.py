@@ -164,6 +164,24 @@ def test_interventions_on_functions_change_their_target_alone() -> None:
     assert abs(changed["shift"].mechanisms[2].shift) == 0.5
 
 
+def test_targets_say_what_differs_and_not_what_was_tried() -> None:
+    rng = Streams(11).generator("differs")
+    dag = PDAG.from_edges("abc", [("a", "c"), ("b", "c")])
+    model = LinearGaussian.random(dag, rng)
+    tried = {
+        "hard": ("c", Intervention("hard", noise=2.0)),
+        "soft": ("c", Intervention("soft", 0.5)),
+        "mechanism": ("c", Intervention("coefficient", noise=2.0)),
+        "noise": ("a", Intervention("hard", noise=2.0)),
+        "shift": ("a", Intervention("shift", 2.0)),
+        "": ("a", Intervention("coefficient")),
+    }
+    for differs, (name, how) in tried.items():
+        made = environments(model, [9] * 40, [{name: how}] * 40, rng)
+        told = {t.type for t in made.targets}
+        assert told - {"hard"} == {"soft"} if differs == "soft" else told == ({differs} if differs else set())
+
+
 def test_random_interventions_leave_the_first_environments_alone() -> None:
     rng = Streams(10).generator("random")
     drawn = Random(kind="hard", targets=2, untouched=2, noise=(1.5, 2.5)).draw("abcdef", 5, rng)

@@ -136,6 +136,8 @@ def peri(federation: Federation, agreed: Agreed, score: str, settings: Settings)
         federation,
         Announced(name=score),
         settings.aggregate,
+        rounds=settings.rounds,
+        search=settings.search,
         participation=settings.participation,
         noise=noise,
         secure=settings.secure,
@@ -150,3 +152,5 @@ def peri(federation: Federation, agreed: Agreed, score: str, settings: Settings)
 
 
 METHODS: dict[str, Method] = {"peri": peri, "orion": orion, "combined": combined, "ges": ges, "globe": globe}
+TELL_TARGETS = frozenset({"orion", "combined"})
+"""The methods that compare mechanisms across sites."""

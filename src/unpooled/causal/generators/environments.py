@@ -13,9 +13,6 @@ from unpooled.causal.generators.interventions import Intervention
 from unpooled.causal.graphs.pdag import PDAG
 from unpooled.errors import BadSetting
 
-TYPES = {"hard": "hard", "soft": "soft", "coefficient": "mechanism", "noise": "noise", "shift": "shift"}
-"""What `combined` calls a target of each kind of intervention."""
-
 
 class Model(Protocol):
     """What tables are drawn from."""
@@ -36,7 +33,11 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """The mechanism of `variable` is another one at `site`; `type` as in the targets of `causal.combined`."""
+    """The mechanism of `variable` is another one at `site`.
+
+    `type` says what differs, in the words of `causal.combined`: "hard" (no parent is left), "soft" (some are),
+    "mechanism", "noise" or "shift". A node without parents that is cut off from them is no target.
+    """
 
     site: str
     variable: str
@@ -83,9 +84,26 @@ def environments(
         centre, spread = together.mean(), together.std(ddof=0).replace(0.0, 1.0)
         tables = {name: (table - centre) / spread for name, table in tables.items()}
     targets = tuple(
-        Target(f"s{k}", name, TYPES[how.kind]) for k, own in enumerate(interventions) for name, how in own.items()
+        Target(f"s{k}", name, differs)
+        for k, (model, other, own) in enumerate(zip(several, changed, interventions, strict=True))
+        for name, how in own.items()
+        if (differs := _differs(how, model.graph, other.graph, name))
     )
     return Environments(tables, several[0].graph, targets)
+
+
+def _differs(how: Intervention, before: PDAG, after: PDAG, name: str) -> str:
+    """What an intervention changed; "" for nothing."""
+    node = before.names.index(name)
+    had, has = before.parents(node), after.parents(node)
+    if has != had:
+        return "soft" if has else "hard"
+    if how.kind == "coefficient" and had:
+        return "mechanism"
+    other_noise = how.noise * (how.size if how.kind == "noise" else 1.0) != 1.0
+    if how.kind == "shift" and how.size:
+        return "mechanism" if other_noise else "shift"
+    return "noise" if other_noise else ""
 
 
 def varsortability(graph: PDAG, table: pd.DataFrame) -> float:
