@@ -71,6 +71,7 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled site request",
         "unpooled site run",
         "unpooled stream",
+        "unpooled study",
         "unpooled train",
     ]
 

@@ -235,4 +235,4 @@ def test_missing_folder_and_unwritable_place(tmp_path: Path) -> None:
 
 
 def test_a_family_is_one_row() -> None:
-    assert list(FAMILIES) == ["training", "streams", "connectivity", "causal"]
+    assert list(FAMILIES) == ["training", "streams", "connectivity", "causal", "study"]

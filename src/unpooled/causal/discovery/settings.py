@@ -22,8 +22,8 @@ class Settings:
     `gains` asks every site what each edge of the result is worth there, unless `noise` or `secure` is to keep that from
     being known. `aggregate`, `search`, `participation`, `rounds`, `noise` (a scale), `clip` and `secure` are those of
     PERI, `level` is that of `combined`. With `leakage` the attack of `peri.leakage` says what first-round regrets
-    reveal, on sites of this process only. `drop`, `categorical`, `log`, `missing` and `max_categories` are those of `agreement.agree`. Raises
-    `BadSetting`.
+    reveal, on sites of this process only. `drop`, `categorical`, `log`, `missing` and `max_categories` are those of
+    `agreement.agree`. Raises `BadSetting`.
     """
 
     method: str = "peri"
