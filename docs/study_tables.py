@@ -1,7 +1,9 @@
 """Write the studies' tables into docs/causal.md from their records, so that no number there is typed by hand.
 
-Usage: python docs/study_tables.py [RUNS_FOLDER]   (default runs), a folder with table_4_6, table_4_6_targets and grid_4_1, as
-`unpooled study examples/causal/table_4_6.toml --out runs/table_4_6` leaves them.
+Usage: python docs/study_tables.py [RUNS_FOLDER]   (default runs)
+
+The folder holds table_4_6, table_4_6_targets and grid_4_1, as `unpooled study examples/causal/table_4_6.toml --out
+runs/table_4_6` leaves them.
 """
 
 from __future__ import annotations
