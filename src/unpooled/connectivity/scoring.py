@@ -18,18 +18,32 @@ Metric = Callable[[Tensor, Tensor], Tensor]
 
 def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     """Nats; the mean over positions where a sample has several, as a text has. Outputs (n, ..., classes)."""
-    scores = output.flatten(0, -2).t()
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).contiguous()
-    chosen = scores.gather(0, target.reshape(1, -1))[0]
-    greatest = scores.amax(dim=0)  # without places, which cost twenty times as much
-    spread = scores.sub_(greatest).exp_().sum(dim=0).log_()  # classes first: rows of ten would waste the processor
-    return _by_sample(spread + greatest - chosen, target)
+    return loss_and_error(output, target)[0]
 
 
 def error(output: Tensor, target: Tensor) -> Tensor:
     """Per cent of wrong answers (0 or 100, or the share of positions). Outputs (n, ..., classes)."""
-    wrong = (output.argmax(dim=-1) != target).double()
-    return 100 * _by_sample(wrong, target)
+    return 100 * _by_sample((output.argmax(dim=-1) != target).double(), target)
+
+
+def loss_and_error(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """`cross_entropy` and `error` at once, which share most of their work.
+
+    Classes come first, because rows of ten would waste the processor, and the place of the greatest, which takes many
+    times as long to find as the greatest itself, is looked for only where it is not plain (ties, no numbers).
+    """
+    flat, right = output.flatten(0, -2), target.reshape(1, -1)
+    others = torch.empty(flat.t().shape, dtype=torch.promote_types(flat.dtype, torch.float32), device=flat.device)
+    others.copy_(flat.t())  # always a copy: it is overwritten below
+    chosen = others.gather(0, right)[0]
+    greatest_other = others.scatter_(0, right, -torch.inf).amax(dim=0)
+    wrong, fine = chosen < greatest_other, chosen > greatest_other
+    unclear = ~(wrong | fine)
+    if bool(unclear.any()):
+        wrong[unclear] = flat[unclear].argmax(dim=-1) != right[0, unclear]
+    greatest = torch.maximum(greatest_other, chosen)
+    spread = others.sub_(greatest).exp_().sum(dim=0).add_((chosen - greatest).exp_()).log_()
+    return _by_sample(spread + greatest - chosen, target), 100 * _by_sample(wrong.double(), target)
 
 
 def _by_sample(values: Tensor, target: Tensor) -> Tensor:
@@ -64,10 +78,16 @@ class Samples:
         """
         target = self.y[start:stop]
         if models is None:
-            return torch.stack([metric(output, target).double() for metric in self.metrics.values()])
-        flat, targets = output.flatten(0, 1), target.repeat(models, *[1] * (target.dim() - 1))
-        found = torch.stack([metric(flat, targets).double() for metric in self.metrics.values()])
+            return self._values(output, target)
+        found = self._values(output.flatten(0, 1), target.repeat(models, *[1] * (target.dim() - 1)))
         return found.view(len(self.metrics), models, -1).transpose(0, 1)
+
+    def _values(self, output: Tensor, target: Tensor) -> Tensor:
+        wanted = list(self.metrics.values())
+        both: dict[Metric, Tensor] = {}
+        if cross_entropy in wanted and error in wanted:
+            both = dict(zip((cross_entropy, error), loss_and_error(output, target), strict=True))
+        return torch.stack([(both[m] if m in both else m(output, target)).double() for m in wanted])
 
 
 def samples(data: Any, metrics: Any = None, *, dtype: torch.dtype, device: torch.device) -> Samples:
