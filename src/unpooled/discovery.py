@@ -36,6 +36,8 @@ def discover(
     bootstrap_over: Literal["rows", "sites"] = "rows",
     gains: bool = True,
     aggregate: Aggregate = "sum",
+    search: Literal["ges", "delete_first"] = "ges",
+    rounds: int = 2,
     participation: float = 1.0,
     noise: float | None = None,
     clip: float | None = None,
@@ -56,14 +58,14 @@ def discover(
     row, a dict from name to DataFrame, `Site`s, or a federation; `environment` names a column that tells environments
     apart inside a site.
 
-    `method` "peri" asks sites for regrets only; "ges" is of one table, and with several sites
-    needs `pooled`, which puts all rows in one place. `score` is "bic", "aic" (numbers), "bdeu" (categories) or "auto".
-    `aggregate`, `participation`, `noise`, `clip` and `secure` are those of `unpooled.causal.peri.peri`. "combined" also
-    says which mechanism differs at which site; `level` is how much sites tell for it. "orion" says at which sites edges
-    are missing, and "globe" directs one table; both score by splines ("mdl").
+    `method` "peri" asks sites for regrets only; "ges" is of one table, and with several sites needs `pooled`, which
+    puts all rows in one place. `score` is "bic" (numbers, categories, or both), "aic" (numbers), "bdeu" (categories),
+    "mdl" (numbers, by splines) or "auto". `aggregate`, `search`, `rounds`, `participation`, `noise`, `clip` and `secure` are
+    those of `unpooled.causal.peri.peri`. "combined" also says which mechanism differs at which site; `level` is how
+    much sites tell for it. "orion" says at which sites edges are missing, and "globe" directs one table.
 
-    `required` and
-    `forbidden` are arrows (from, to), `tiers` a number for a name: no arrow into a lower one. `reference` is the site
+    `required` and `forbidden` are arrows (from, to), `tiers` a number for a name: no arrow into a lower one; every
+    method keeps to them while it searches. `reference` is the site
     without interventions. `bootstrap` repeats the search that often, on `bootstrap_over` drawn rows or sites. Without
     `gains` no site is asked what each edge is worth there. `drop`, `categorical`, `log`, `missing`, `max_categories`:
     see `unpooled.causal.discovery.agreement.agree`. Raises `BadSetting` and `BadData` before any search, and `Refused`
@@ -79,6 +81,8 @@ def discover(
         bootstrap_over=bootstrap_over,
         gains=gains,
         aggregate=aggregate,
+        search=search,
+        rounds=rounds,
         participation=participation,
         noise=noise,
         clip=clip,

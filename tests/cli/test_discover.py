@@ -104,7 +104,10 @@ REFUSED = {
     "over what": (["{clinics}", "--bootstrap", "2", "--over", "cells"], "bootstrap_over = 'cells' does not fit"),
     "no graph": (["{clinics}", "--against", "{clinics}/none.csv"], "There is no graph at"),
     "no edges": (["{clinics}", "--against", "{clinics}/clinic-0.csv"], "needs columns 'from' and 'to'"),
-    "a denied arrow": (["{clinics}", "--required", "pain->age"], "pain -> age is required, but"),
+    "a denied arrow": (
+        ["{clinics}", "--required", "pain->age", "--forbidden", "pain->age"],
+        "('pain', 'age') is both required and forbidden",
+    ),
     "a leakage of ges": (["{clinics}", "--method", "ges", "--pooled", "--leakage"], "leakage attacks the regrets of"),
     "a noise of ges": (["{clinics}", "--method", "ges", "--pooled", "--noise", "1"], "are for method='peri'"),
 }
@@ -127,7 +130,7 @@ def test_what_fails_leaves_another_runs_folder_and_ones_own_files_alone(
     out = tmp_path / "run"
     out.mkdir()
     (out / "notes.txt").write_text("mine", encoding="utf-8")
-    assert call("discover", clinics, "--required", "pain->age", "--out", out).code == 2
+    assert call("discover", clinics, "--score", "bdeu", "--out", out).code == 2
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
     assert call("discover", clinics, "--out", out).code == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}

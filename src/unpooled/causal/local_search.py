@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from unpooled.causal.graphs.background import Background
 from unpooled.causal.scores.announced import Announced
 from unpooled.causal.search import delete_first
 from unpooled.causal.variables import frame_at
@@ -34,29 +35,33 @@ class LocalGraph(Answer):
 @dataclass(frozen=True, kw_only=True)
 class LocalSearch(Question):
     """Search your own rows with the score of that name, "mdl" by GLOBE. Tells the graph found, its score, and what
-    GLOBE's edges save."""
+    GLOBE's edges save. `required`, `forbidden` and `tiers` are those of `Background`."""
 
     kind: ClassVar[str] = "local_search"
     tells: ClassVar[str] = "The causal graph that the site's own rows support, and its score."
     answer: ClassVar[type[Answer]] = LocalGraph
     score: str
+    required: tuple[tuple[str, str], ...] = ()
+    forbidden: tuple[tuple[str, str], ...] = ()
+    tiers: tuple[tuple[str, int], ...] = ()
 
 
 @handles(LocalSearch)
 def answer_local_search(site: Site, question: LocalSearch) -> LocalGraph:
     """Delete-first equivalence search, or GLOBE."""
+    known = Background(required=question.required, forbidden=question.forbidden, tiers=dict(question.tiers))
     if question.score == "mdl":
-        return _globe(site)
-    found = delete_first(Announced(name=question.score).build(frame_at(site)))
+        return _globe(site, known)
+    found = delete_first(Announced(name=question.score).build(frame_at(site)), background=known)
     return LocalGraph(
         adjacency=found.graph.adjacency.astype(np.uint8), score=found.score, unit=found.unit, steps=found.steps
     )
 
 
-def _globe(site: Site) -> LocalGraph:
+def _globe(site: Site, known: Background) -> LocalGraph:
     from unpooled.causal.globe import globe
 
-    found = globe(frame_at(site))
+    found = globe(frame_at(site), background=known)
     return LocalGraph(
         adjacency=found.graph.adjacency.astype(np.uint8),
         score=found.score,
@@ -66,9 +71,15 @@ def _globe(site: Site) -> LocalGraph:
     )
 
 
-def search_at(federation: Federation, site: str, score: str) -> LocalGraph:
+def search_at(federation: Federation, site: str, score: str, known: Background) -> LocalGraph:
     """What one site finds in its own rows."""
-    answers = federation.ask({site: LocalSearch(score=score)})
+    question = LocalSearch(
+        score=score,
+        required=tuple((a, b) for a, b in known.required),
+        forbidden=tuple((a, b) for a, b in known.forbidden),
+        tiers=tuple(known.tiers.items()),
+    )
+    answers = federation.ask({site: question})
     raise_failures(answers)
     answer = answers[site]
     if not isinstance(answer, LocalGraph):

@@ -50,6 +50,7 @@ def discover(
     aggregate: Annotated[
         str | None, typer.Option(help="For peri: sum (default), trimmed, max, max_per_node, iperi.")
     ] = None,
+    search: Annotated[str | None, typer.Option(help="For peri with sums: ges (default), delete_first.")] = None,
     noise: Annotated[float | None, typer.Option(help="For peri: the scale of the noise that sites add.")] = None,
     clip: Annotated[
         float | None, typer.Option(help="The bound on every noised number, from which epsilon follows.")
@@ -92,6 +93,7 @@ def discover(
         "log": log or None,
         "missing": missing,
         "aggregate": aggregate,
+        "search": search,
         "noise": noise,
         "clip": clip,
         "secure": secure or None,

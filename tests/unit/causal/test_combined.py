@@ -315,7 +315,7 @@ def test_an_edge_that_does_not_pay_for_its_bits_goes() -> None:
         def lengths(self, pair: Pair) -> Floats:
             return np.array(lengths[pair[1]] if pair[0] == 2 else [0.0] * 3)
 
-    assert edges_that_pay(Given(), dag, 3).edges() == [("a", "->", "c")]
+    assert edges_that_pay(Given(), dag, 3, np.zeros((3, 3), bool)).edges() == [("a", "->", "c")]
 
 
 CHAIN = PDAG.from_edges(("a", "b", "c"), [("a", "b"), ("b", "c")])

@@ -60,13 +60,15 @@ def structure_bits(dag: Adjacency, gains: Mapping[tuple[int, int], Floats], site
     return bits
 
 
-def edges_that_pay(scores: Scores, dag: PDAG, sites: int) -> PDAG:
-    """The DAG without the edges whose bits are worth more than their gains, the worst first."""
+def edges_that_pay(scores: Scores, dag: PDAG, sites: int, required: Adjacency) -> PDAG:
+    """The DAG without the edges whose bits are worth more than their gains, the worst first; `required` ones stay."""
     adjacency = dag.adjacency.copy()
     while True:
         gains = votes(scores, adjacency)
         now, worst, most = structure_bits(adjacency, gains, sites), None, 0.0
         for edge, gain in gains.items():
+            if required[edge]:
+                continue
             less = adjacency.copy()
             less[edge] = False
             saved = now - structure_bits(less, {e: g for e, g in gains.items() if e != edge}, sites)

@@ -13,6 +13,7 @@ from unpooled.causal.combined.level_c import LevelC
 from unpooled.causal.combined.level_d import FromMoments, LevelD
 from unpooled.causal.combined.level_e import LevelE
 from unpooled.causal.combined.regrets import GAUSSIAN, FromRegrets
+from unpooled.causal.graphs.background import Background
 from unpooled.causal.graphs.pdag import PDAG
 from unpooled.causal.peri.agreeing import agreed_columns
 from unpooled.causal.search import delete_first
@@ -45,12 +46,13 @@ LEVELS: dict[str, Open] = {
 """What each level asks first, and what answers for groups then."""
 
 
-def open_level(federation: Federation, level: str, drop: tuple[str, ...]) -> Opened:
+def open_level(federation: Federation, level: str, drop: tuple[str, ...], background: Background) -> Opened:
     """Agree on the columns, ask what the level begins with, and search for the class.
 
     What the level needs is asked before the search, so that a refusal comes before any work: `Refused`.
     """
     columns = agreed_columns(federation, GAUSSIAN, drop)
+    background.matrices(columns)  # refuses names that do not exist
     try:
         groups = LEVELS[level](federation, columns)
     except Refused as error:
@@ -58,9 +60,9 @@ def open_level(federation: Federation, level: str, drop: tuple[str, ...]) -> Ope
     sites = tuple(federation.names)
     if isinstance(groups, LevelD):
         known = FromMoments(groups)
-        return Opened(sites, delete_first(known).graph, known, groups)
+        return Opened(sites, delete_first(known, background=background).graph, known, groups)
     scores = FromRegrets(federation, columns)
-    return Opened(sites, scores.search(), scores, groups)
+    return Opened(sites, scores.search(background), scores, groups)
 
 
 def told(federation: Federation) -> pd.DataFrame:

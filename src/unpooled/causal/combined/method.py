@@ -22,8 +22,10 @@ from unpooled.causal.combined.invariance import Invariance
 from unpooled.causal.combined.orientation import Oriented, orient_by_invariance
 from unpooled.causal.combined.result import Combined, Target, VariablePartition
 from unpooled.causal.combined.targets import TOO_MANY, confidence, separated, targets_of, tells, voted_targets
+from unpooled.causal.graphs.background import Background, orient
 from unpooled.causal.graphs.completion import class_of, consistent_extension
 from unpooled.causal.graphs.pdag import PDAG
+from unpooled.causal.search.found import NOTHING
 from unpooled.errors import BadSetting, SiteFailed, did_you_mean
 from unpooled.sites.federation import Federation
 
@@ -36,6 +38,7 @@ def combined(
     alpha: float = 0.05,
     merge: Merge = "bic",
     within_class: bool = False,
+    background: Background = NOTHING,
     drop: Iterable[str] = (),
 ) -> Combined:
     """One causal graph for sites that need not share their mechanisms, and which mechanism differs where.
@@ -44,7 +47,8 @@ def combined(
     each other's sealed parameters, "C" sums of moments under masks, "D" their moments, "E" sums of gradients under
     masks. `reference` is the site that nobody intervened on; without it the largest group stands for that. An arrow
     that costs less than log(1 / `alpha`) nats to turn is a line. `merge` is "bic", or the level of the test that keeps
-    two groups apart. `within_class` keeps to the class that the sum of gains supports. Columns in `drop` are left out.
+    two groups apart. `within_class` keeps to the class that the sum of gains supports. Every graph on the way
+    agrees with the `background`. Columns in `drop` are left out.
 
     Linear-Gaussian, columns of numbers in units that all sites share. Raises `BadSetting` for an unknown level or
     reference, `BadData` for columns that differ or are no numbers, and `Refused`, naming site and level, where a policy
@@ -60,7 +64,7 @@ def combined(
     if len(federation.names) < 2:
         raise BadSetting("Sites are compared with each other: two at least are needed, got one. Use method 'ges'.")
     checked(merge)
-    how = _How(level, reference, alpha, merge, within_class, tuple(drop), told(federation))
+    how = _How(level, reference, alpha, merge, within_class, background, tuple(drop), told(federation))
     absent: tuple[str, ...] = ()
     while True:
         names = [name for name in federation.names if name not in absent]
@@ -81,18 +85,22 @@ class _How:
     alpha: float
     merge: Merge
     within_class: bool
+    background: Background
     drop: tuple[str, ...]
     before: pd.DataFrame
 
 
 def _run(federation: Federation, how: _How, absent: tuple[str, ...]) -> Combined:
     """All steps over sites that have to stay to the end; raises `Gone` where one does not."""
-    opened = open_level(federation, how.level, how.drop)
-    start = edges_that_pay(opened.scores, consistent_extension(opened.graph), len(opened.sites))
+    opened = open_level(federation, how.level, how.drop, how.background)
+    required, _ = how.background.matrices(opened.graph.names)
+    start = edges_that_pay(opened.scores, consistent_extension(opened.graph), len(opened.sites), required)
     if opened.groups is None:
-        return replace(_from_votes(opened, start), disclosed=told_since(federation, how.before), absent=absent)
+        return replace(
+            _from_votes(opened, start, how.background), disclosed=told_since(federation, how.before), absent=absent
+        )
     costs = Invariance(Known(opened.groups), opened.scores, how.merge)
-    oriented = orient_by_invariance(costs, start, within_class=how.within_class)
+    oriented = orient_by_invariance(costs, start, background=how.background, within_class=how.within_class)
     names, sites = start.names, opened.sites
     place = None if how.reference is None else sites.index(how.reference)
     groupings = {pair: costs.grouping(pair) for pair in ((n, oriented.dag.parents(n)) for n in range(len(names)))}
@@ -105,7 +113,9 @@ def _run(federation: Federation, how: _How, absent: tuple[str, ...]) -> Combined
         for site, kind, gain in targets_of(costs.known, pair, grouping, gains, place, costs.merge)
     )
     return Combined(
-        graph=class_of(oriented.dag) if len(undecided) == len(names) else oriented.decided(log(1 / how.alpha)),
+        graph=orient(class_of(oriented.dag), how.background)
+        if len(undecided) == len(names)
+        else oriented.decided(log(1 / how.alpha)),
         dag=oriented.dag,
         score=oriented.cost,
         unit="nats",
@@ -121,13 +131,13 @@ def _run(federation: Federation, how: _How, absent: tuple[str, ...]) -> Combined
     )
 
 
-def _from_votes(opened: Opened, dag: PDAG) -> Combined:
+def _from_votes(opened: Opened, dag: PDAG, background: Background) -> Combined:
     """Level A: the class and the cuts, nothing about mechanisms."""
     gains = votes(opened.scores, dag.adjacency)
     pairs = [(node, dag.parents(node)) for node in range(len(dag.names))]
     opened.scores.fetch(pairs)
     return Combined(
-        graph=class_of(dag),
+        graph=orient(class_of(dag), background),
         dag=dag,
         score=float(sum(opened.scores.lengths(pair).sum() for pair in pairs)),
         unit="nats",

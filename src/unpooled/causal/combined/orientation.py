@@ -14,13 +14,15 @@ turns), which decides fewer arrows and never more.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from unpooled.causal.graphs.background import Background
 from unpooled.causal.graphs.pdag import PDAG, Adjacency, topological_order
+from unpooled.causal.search.found import NOTHING
 
 Pair = tuple[int, tuple[int, ...]]
 LEAST = 1e-7
@@ -62,23 +64,36 @@ class Oriented:
         return PDAG(adjacency, self.dag.names)
 
 
-def orient_by_invariance(costs: Costs, start: PDAG, *, within_class: bool = False, members: int = MEMBERS) -> Oriented:
-    """From a DAG to the cheapest one near it. A member of the class that is cheaper than where the climb ended starts
-    the climb anew."""
+def orient_by_invariance(
+    costs: Costs,
+    start: PDAG,
+    *,
+    background: Background = NOTHING,
+    within_class: bool = False,
+    members: int = MEMBERS,
+) -> Oriented:
+    """From a DAG to the cheapest one near it, all of which agree with the `background`. A member of the class that is
+    cheaper than where the climb ended starts the climb anew."""
     dag = start.adjacency
+    required, forbidden = background.matrices(start.names)
+
+    def allowed(other: Adjacency) -> bool:
+        return not (required & ~other).any() and not (forbidden & other).any()
+
     if not within_class:
-        other = _climb(costs, np.zeros_like(dag))
-        dag = _climb(costs, dag)
+        other = _climb(costs, required, allowed)
+        dag = _climb(costs, dag, allowed)
         dag = other if _total(costs, other) < _total(costs, dag) - LEAST else dag
     while True:
         found, whole = _members(costs, dag, members)
+        found = [item for item in found if allowed(item[1])]
         best = min(found, key=lambda item: item[0])
         if best[0] > _total(costs, dag) - LEAST:
             break
         dag = best[1]
         if within_class:
             break
-        dag = _climb(costs, dag)
+        dag = _climb(costs, dag, allowed)
     total = _total(costs, dag)
     margins = {
         (int(x), int(y)): min(cost for cost, other in found if other[y, x]) - total
@@ -101,13 +116,15 @@ def _total(costs: Costs, dag: Adjacency) -> float:
     return sum(costs.cost(pair) for pair in _pairs(dag))
 
 
-def _climb(costs: Costs, start: Adjacency) -> Adjacency:
+def _climb(costs: Costs, start: Adjacency, allowed: Callable[[Adjacency], bool]) -> Adjacency:
     """The best DAG on the way of always taking the cheapest change of one edge, up or down, that leads to a DAG where
-    we have not been; the way ends after `PATIENCE` steps without a better one."""
+    we may be and have not been; the way ends after `PATIENCE` steps without a better one."""
     dag, total = start, _total(costs, start)
     best, least, been, idle = dag, total, {dag.tobytes()}, 0
     while idle < PATIENCE:
-        neighbours = [(other, nodes) for other, nodes in _neighbours(dag) if other.tobytes() not in been]
+        neighbours = [
+            (other, nodes) for other, nodes in _neighbours(dag) if other.tobytes() not in been and allowed(other)
+        ]
         costs.fetch([(y, _parents(other, y)) for other, nodes in neighbours for y in nodes])
         changes = [
             sum(costs.cost((y, _parents(other, y))) - costs.cost((y, _parents(dag, y))) for y in nodes)

@@ -12,6 +12,7 @@ import numpy as np
 
 from unpooled.causal.combined.asking import Gone
 from unpooled.causal.combined.cuts import Floats, Pair
+from unpooled.causal.graphs.background import Background, orient
 from unpooled.causal.graphs.pdag import PDAG
 from unpooled.causal.peri.climb import Climber
 from unpooled.causal.peri.method import announce
@@ -31,12 +32,12 @@ class FromRegrets:
         self._columns = columns
         self._values = Values(federation, differences=True)
 
-    def search(self) -> PDAG:
-        """The class that the sum of gains supports."""
-        climber = Climber(self._values, Sum(), self._columns, participation=1.0, seed=0)
+    def search(self, background: Background) -> PDAG:
+        """The class that the sum of gains supports, with the directions that follow from what is known."""
+        climber = Climber(self._values, Sum(), self._columns, participation=1.0, seed=0, background=background)
         climber.climb()
         self._all_present()
-        return climber.graph
+        return orient(climber.graph, background)
 
     def fetch(self, pairs: Sequence[Pair]) -> None:
         """One batch for what is not known."""

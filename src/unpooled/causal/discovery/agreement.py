@@ -33,9 +33,9 @@ class Agreed:
 
     @property
     def type(self) -> str:
-        """`numbers`, `categories`, or `mixed`."""
+        """`numbers`, `categories`, or `numbers and categories`."""
         kinds = {bool(variable.levels) for variable in self.variables}
-        return "mixed" if len(kinds) == 2 else "categories" if kinds == {True} else "numbers"
+        return "numbers and categories" if len(kinds) == 2 else "categories" if kinds == {True} else "numbers"
 
 
 def agree(

@@ -12,14 +12,12 @@ from unpooled.causal.combined import combined as compared
 from unpooled.causal.discovery.agreement import Agreed
 from unpooled.causal.discovery.pooling import one_table
 from unpooled.causal.discovery.settings import Settings
-from unpooled.causal.graphs.background import orient
 from unpooled.causal.graphs.pdag import PDAG
 from unpooled.causal.local_search import search_at
 from unpooled.causal.orion import orion as global_and_local
 from unpooled.causal.peri import Noise
 from unpooled.causal.peri import peri as regrets_only
 from unpooled.causal.scores.announced import Announced
-from unpooled.errors import BadSetting
 from unpooled.sites.federation import Federation
 from unpooled.sites.payload import Array
 
@@ -57,15 +55,14 @@ Method = Callable[[Federation, Agreed, str, Settings], Outcome]
 def ges(federation: Federation, agreed: Agreed, score: str, settings: Settings) -> Outcome:
     """Greedy equivalence search over one table: that of the only site, or all rows pooled."""
     table, name = one_table(federation, agreed, settings)
-    found = search_at(table, name, score)
-    return Outcome(orient(PDAG(found.adjacency, agreed.names), settings.background), found.score, found.unit)
+    found = search_at(table, name, score, settings.background)
+    return Outcome(PDAG(found.adjacency, agreed.names), found.score, found.unit)
 
 
 def globe(federation: Federation, agreed: Agreed, score: str, settings: Settings) -> Outcome:
     """A directed graph over one table by the shortest description."""
-    _without_background(settings)
     table, name = one_table(federation, agreed, settings)
-    found = search_at(table, name, score)
+    found = search_at(table, name, score, settings.background)
     gains = None if found.gains is None else {name: found.gains}
     note = "Every edge of GLOBE has a direction, whether the data say much about it or not."
     return Outcome(PDAG(found.adjacency, agreed.names), found.score, found.unit, gains=gains, notes=(note,))
@@ -73,8 +70,7 @@ def globe(federation: Federation, agreed: Agreed, score: str, settings: Settings
 
 def orion(federation: Federation, agreed: Agreed, score: str, settings: Settings) -> Outcome:
     """A directed graph for all sites, and the edges that are missing at each of them."""
-    _without_background(settings)
-    found = global_and_local(federation, score="bic" if score == "bic" else "mdl")
+    found = global_and_local(federation, score="bic" if score == "bic" else "mdl", background=settings.background)
     graph = PDAG(found.graph.adjacency, agreed.names)
     gains = {
         site: np.array([found.gains[a, b][place] for a, _, b in graph.edges()], np.float64)
@@ -88,8 +84,8 @@ def orion(federation: Federation, agreed: Agreed, score: str, settings: Settings
 
 def combined(federation: Federation, agreed: Agreed, score: str, settings: Settings) -> Outcome:
     """One graph, directions by what stays the same, and which mechanism differs where."""
-    found = compared(federation, settings.level, settings.reference)
-    graph = orient(PDAG(found.graph.adjacency, agreed.names), settings.background)
+    found = compared(federation, settings.level, settings.reference, background=settings.background)
+    graph = PDAG(found.graph.adjacency, agreed.names)
     gains = {
         site: np.array([_gain_at(found.gains, (a, b), site) for a, _, b in graph.edges()], np.float64)
         for site in federation.names
@@ -118,15 +114,6 @@ def _gain_at(gains: Mapping[tuple[str, str], Mapping[str, float]], edge: tuple[s
     return own.get(site, np.nan)
 
 
-def _without_background(settings: Settings) -> None:
-    known = settings.background
-    if known.required or known.forbidden or known.tiers:
-        raise BadSetting(
-            f"Method '{settings.method}' directs every edge by itself and takes no background knowledge: leave it out, "
-            "or use method='peri' or 'ges'."
-        )
-
-
 def peri(federation: Federation, agreed: Agreed, score: str, settings: Settings) -> Outcome:
     """One class for all sites, from regrets alone."""
     noise = None
@@ -139,6 +126,7 @@ def peri(federation: Federation, agreed: Agreed, score: str, settings: Settings)
         rounds=settings.rounds,
         search=settings.search,
         participation=settings.participation,
+        background=settings.background,
         noise=noise,
         secure=settings.secure,
         seed=settings.seed,
@@ -148,7 +136,7 @@ def peri(federation: Federation, agreed: Agreed, score: str, settings: Settings)
         notes.append(f"The noise of all values told amounts to epsilon {found.epsilon:.4g}.")
     elif noise is not None:
         notes.append("The values were noised without a bound (clip), so no epsilon follows from the noise.")
-    return Outcome(orient(found.graph, settings.background), found.score, found.unit, notes=tuple(notes))
+    return Outcome(found.graph, found.score, found.unit, notes=tuple(notes))
 
 
 METHODS: dict[str, Method] = {"peri": peri, "orion": orion, "combined": combined, "ges": ges, "globe": globe}

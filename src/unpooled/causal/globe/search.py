@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unpooled.causal.graphs.background import Background
 from unpooled.causal.graphs.pdag import PDAG, topological_order
 from unpooled.causal.scores.spline_mdl import SplineMDL
 from unpooled.causal.scores.spline_mdl.score import Entered
+from unpooled.causal.search.found import NOTHING
 from unpooled.errors import fraction
 
 Edge = tuple[int, int]
@@ -39,15 +41,24 @@ class Globe:
     gains: Mapping[tuple[str, str], float]
 
 
-def globe(table: pd.DataFrame, *, alpha: float = 1e-3, as_released: bool = False, **settings: Any) -> Globe:
+def globe(
+    table: pd.DataFrame,
+    *,
+    alpha: float = 1e-3,
+    as_released: bool = False,
+    background: Background = NOTHING,
+    **settings: Any,
+) -> Globe:
     """The DAG that GLOBE finds in a table of numbers, one row an observation.
 
     An edge has to save log2(1 / `alpha`) bits: by the no-hypercompression inequality, noise does so with a chance of at
-    most alpha. Every edge gets a direction, whether the data says much about it or not. `settings` are those of
+    most alpha. Every edge gets a direction, whether the data says much about it or not. Arrows that the `background`
+    requires are there from the beginning and stay; one that it forbids saves nothing. `settings` are those of
     `SplineMDL`. Costs 9 m (m - 1) regressions and some 9 m for each edge. Raises what `SplineMDL` raises.
     """
     fraction(alpha=alpha)
-    search = _Search(SplineMDL(table, released=as_released, **settings), log2(1 / alpha), as_released)
+    search = _Search(SplineMDL(table, released=as_released, **settings), log2(1 / alpha), as_released, background)
+    search.begin()
     search.rank()
     search.forward()
     search.backward()
@@ -57,7 +68,8 @@ def globe(table: pd.DataFrame, *, alpha: float = 1e-3, as_released: bool = False
 class _Search:
     """`entered[y]` are y's parents with their forms, `bits[y]` its length, `delta` and `key` hold the candidates."""
 
-    def __init__(self, score: SplineMDL, needed: float, as_released: bool) -> None:
+    def __init__(self, score: SplineMDL, needed: float, as_released: bool, background: Background) -> None:
+        self.required, self.forbidden = background.matrices(score.names)
         self.score, self.needed, self.as_released = score, needed, as_released
         self.m = len(score.names)
         self.entered: list[Entered] = [()] * self.m
@@ -66,20 +78,28 @@ class _Search:
         self.key: dict[Edge, float] = {}
         self.flips = 0
 
+    def begin(self) -> None:
+        """Add what is required."""
+        for x, y in np.argwhere(self.required).tolist():
+            self.add(x, y)
+
     # 1. Ranking
 
     def rank(self) -> None:
         """delta of all ordered pairs; the better direction is queued with -Psi, the other with +Psi, never taken."""
         for x in range(self.m):
             for y in range(self.m):
-                if x != y:
+                if x != y and not self.adjacent(x, y):
                     self.delta[x, y] = self.saved(x, y)
         for x in range(self.m):
             for y in range(x):
-                self.queue(x, y)
+                if not self.adjacent(x, y):
+                    self.queue(x, y)
 
     def saved(self, x: int, y: int) -> float:
-        """delta(x -> y): bits that x saves as a further parent of y, at least 0."""
+        """delta(x -> y): bits that x saves as a further parent of y, at least 0; 0 where that is forbidden."""
+        if self.forbidden[x, y]:
+            return 0.0
         return max(0.0, self.bits[y] - self.score.best_form(y, self.entered[y], x)[0].total)
 
     def queue(self, x: int, y: int) -> None:
@@ -121,7 +141,7 @@ class _Search:
         gain = self.saved(child, y)
         cost = self.without(child, y) - self.bits[child]
         net = gain - (min(cost, 0.0) if self.as_released else cost)
-        if gain <= 0.0 or net <= 0.0 or self.flips >= self.m * self.m:
+        if gain <= 0.0 or net <= 0.0 or self.required[y, child] or self.flips >= self.m * self.m:
             return
         if not self.as_released and self.cyclic(child, y, without=(y, child)):
             return
@@ -139,8 +159,8 @@ class _Search:
     def backward(self) -> None:
         """Drop, node by node, the parent without which the length is least, while that shortens it."""
         for y in range(self.m):
-            while self.entered[y]:
-                shortest, parent = min((self.without(y, p), p) for p, _ in self.entered[y])
+            while free := [p for p, _ in self.entered[y] if not self.required[p, y]]:
+                shortest, parent = min((self.without(y, p), p) for p in free)
                 if shortest >= self.bits[y]:
                     break
                 self.remove(parent, y)

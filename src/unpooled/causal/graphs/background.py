@@ -37,6 +37,11 @@ class Background:
                     "arrows point to the same tier or a higher one."
                 )
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known."""
+        return not (self.required or self.forbidden or self.tiers)
+
     def matrices(self, names: Sequence[str]) -> tuple[Adjacency, Adjacency]:
         """Required and forbidden arrows as two matrices (m, m); raises `BadSetting` for unknown names or a cycle."""
         index = {name: i for i, name in enumerate(names)}
@@ -57,7 +62,7 @@ class Background:
 
 def allows(cpdag: PDAG, background: Background) -> bool:
     """Whether some DAG of the class agrees with what is known; raises `BadSetting` as `Background.matrices`."""
-    if not (background.required or background.forbidden or background.tiers):
+    if background.empty:
         return True
     background.matrices(cpdag.names)
     try:

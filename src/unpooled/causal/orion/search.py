@@ -22,9 +22,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from unpooled.causal.graphs.background import Background
 from unpooled.causal.graphs.pdag import PDAG, topological_order
 from unpooled.causal.orion.codes import parents_bits, released_targets_change, targets_change
 from unpooled.causal.orion.environments import EdgeTest, Environments, Parents
+from unpooled.causal.search.found import NOTHING
 from unpooled.errors import not_negative, positive
 
 NEEDED = 10.0
@@ -61,12 +63,22 @@ class Orion:
 
 
 def search(
-    environments: Environments, *, needed: float = NEEDED, rounds: int = ROUNDS, as_released: bool = False
+    environments: Environments,
+    *,
+    needed: float = NEEDED,
+    rounds: int = ROUNDS,
+    as_released: bool = False,
+    background: Background = NOTHING,
 ) -> Orion:
-    """The graph that ORION finds; `rounds` = 1 is the single pass, more are "Orion++", until nothing changes."""
+    """The graph that ORION finds; `rounds` = 1 is the single pass, more are "Orion++", until nothing changes.
+
+    Arrows that the `background` requires are there from the beginning, in every environment that votes for them; what
+    it forbids saves nothing, so that the other direction has to win against 0.
+    """
     not_negative(needed=needed)
     positive(rounds=rounds)
-    state = _Search(environments, needed, as_released)
+    state = _Search(environments, needed, as_released, background)
+    state.begin()
     for _ in range(rounds):
         added = state.forward()
         dropped = False if as_released else state.backward()
@@ -78,7 +90,8 @@ def search(
 class _Search:
     """`network` is the global graph, `local[k][y]` the parents of y in environment k in the order of acceptance."""
 
-    def __init__(self, environments: Environments, needed: float, as_released: bool) -> None:
+    def __init__(self, environments: Environments, needed: float, as_released: bool, background: Background) -> None:
+        self.required, self.forbidden = background.matrices(environments.variables)
         self.environments, self.needed, self.as_released = environments, needed, as_released
         self.m, self.k = len(environments.variables), len(environments.names)
         self.network = np.zeros((self.m, self.m), bool)
@@ -102,7 +115,7 @@ class _Search:
     def delta(self, test: EdgeTest) -> float:
         """S2 + S3 + S4 + S5 after minus before, at most 0; 0 for a new edge that no environment votes for."""
         gains = self.known[self.asked(test)]
-        if not test.dropped and not (gains > 0).any():
+        if not test.dropped and (self.forbidden[test.x, test.y] or not (gains > 0).any()):
             return 0.0
         p = int(self.network[:, test.y].sum())
         after = p - 1 if test.dropped else p + 1
@@ -133,6 +146,13 @@ class _Search:
         return [y for y in range(self.m) if self.missing(k, y)]
 
     # Searching
+
+    def begin(self) -> None:
+        """Accept what is required, parents before their children."""
+        for y in topological_order(self.required) or ():
+            for x in np.flatnonzero(self.required[:, y]).tolist():
+                self.ask([EdgeTest(x, y)])
+                self.accept(EdgeTest(x, y))
 
     def forward(self) -> bool:
         """Add the pair with the most negative phi while it is at most -`needed`; whether any was added."""
@@ -171,7 +191,7 @@ class _Search:
         """Drop the edge without which the length falls most, everywhere, while by at least `needed`."""
         dropped = False
         while True:
-            tests = [EdgeTest(int(x), int(y), dropped=True) for x, y in np.argwhere(self.network)]
+            tests = [EdgeTest(int(x), int(y), dropped=True) for x, y in np.argwhere(self.network & ~self.required)]
             self.ask(tests)
             changes = {test: self.delta(test) for test in tests}
             best = min(tests, key=lambda test: (changes[test], test.x, test.y), default=None)

@@ -16,6 +16,7 @@ from unpooled.causal.scores.announced import Announced
 from unpooled.causal.scores.base import LocalScore
 from unpooled.causal.scores.gaussian import Gaussian
 from unpooled.causal.search import delete_first, ges
+from unpooled.causal.variables import LEVELS
 from unpooled.errors import BadSetting, Refused, SiteFailed
 from unpooled.seeds import Streams
 from unpooled.sites import containers
@@ -58,10 +59,18 @@ class Desk:
         return [dag.parents(node) for node in range(len(dag.names))]
 
 
-def table_for(site: Site, columns: tuple[str, ...], *, of_numbers: bool) -> pd.DataFrame:
-    """The named columns of the site's raw table, as numbers or as texts."""
+def table_for(site: Site, columns: tuple[str, ...], announced: Announced) -> pd.DataFrame:
+    """The named columns of the site's table, as numbers or as texts; for a score of both, as the sites agreed on, or
+    else as what they hold."""
     table = table_of(site)
-    cells = {name: table.numbers(name) if of_numbers else table.texts(name) for name in columns}
+    agreed: dict[str, tuple[str, ...]] = site.state.get(LEVELS, {})
+
+    def numeric(name: str) -> bool:
+        if announced.of_numbers or announced.of_categories:
+            return announced.of_numbers
+        return not agreed[name] if name in agreed else table.type_of(name) in ("integer", "number")
+
+    cells = {name: table.numbers(name) if numeric(name) else table.texts(name) for name in columns}
     return pd.DataFrame(cells, columns=list(columns))
 
 
@@ -83,7 +92,7 @@ def announce(site: Site, question: Announce) -> Ready:
         standardise=question.standardise,
         missing="drop" if question.missing == "drop" else "refuse",
     )
-    score = announced.build(table_for(site, question.columns, of_numbers=announced.of_numbers))
+    score = announced.build(table_for(site, question.columns, announced))
     secret = site.state.get("noise", Streams(question.seed))
     desk = site.state[STATE] = Desk(question, score, noise, secret, number, site.spent)
     if question.local:

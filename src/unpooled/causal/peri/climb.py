@@ -6,16 +6,18 @@ and both again until the class stays as it is, at most 10 times as in its releas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from unpooled.causal.graphs import PDAG, consistent_extension
+from unpooled.causal.graphs import PDAG, Background, class_of, consistent_extension
+from unpooled.causal.graphs.background import allows
 from unpooled.causal.graphs.operators import Kind, Operator
 from unpooled.causal.peri.moves import NONE, Insertions, Move, edge_moves
 from unpooled.causal.peri.rules import Rule
 from unpooled.causal.peri.values import Bools, Floats, Key, Values, bits
-from unpooled.causal.search.found import GAIN
+from unpooled.causal.search.found import GAIN, NOTHING
 from unpooled.seeds import Streams
 
 REPETITIONS = 10
@@ -30,25 +32,51 @@ class Step:
 
 
 class Climber:
-    """Where the search stands: a class, the sites' regrets of it, and the way there."""
+    """Where the search stands: a class, the sites' regrets of it, and the way there.
 
-    def __init__(self, values: Values, rule: Rule, names: tuple[str, ...], participation: float, seed: int) -> None:
-        self.values, self.rule, self.names = values, rule, names
+    It never leaves the classes that have a DAG which agrees with the `background`. `begun` is what the arrows that this
+    requires gain over the graph without edges, in the score's unit.
+    """
+
+    def __init__(
+        self,
+        values: Values,
+        rule: Rule,
+        names: tuple[str, ...],
+        participation: float,
+        seed: int,
+        background: Background = NOTHING,
+    ) -> None:
+        self.values, self.rule, self.names, self.background = values, rule, names, background
         self._participation, self._streams = participation, Streams(seed)
+        self._required = PDAG(background.matrices(names)[0], names)
         self._insertions = Insertions(values)
         self.offset: dict[int, Floats] = {}
         self.restart()
 
     def restart(self) -> None:
-        """From the graph without edges."""
+        """From the graph without edges, or of those that are required."""
         m = len(self.names)
-        self.graph = PDAG(np.zeros((m, m), bool), self.names)
+        self.graph = class_of(self._required)
         self.path: list[Step] = []
+        self.begun = 0.0
         self.regret = np.zeros(self.values.width)
         if not self.rule.differences:
             keys: list[Key] = [(y, 0) for y in range(m)]
             self.values.ask(dict.fromkeys(keys))
             self.regret = self._regrets_of(keys)
+        for y in range(m):
+            if parents := self._required.parents(y):
+                self.begun += self._change((y, 0), (y, bits(parents)))
+
+    def _change(self, before: Key, after: Key) -> float:
+        """What one node gains by other parents; the sites' regrets of the graph follow."""
+        self._ask([(before, after)])
+        old, new = (np.array([self.values.place(key)]) for key in (before, after))
+        gain = float(self._gains(old, new, np.array([before[0]]))[0])
+        if not self.rule.differences:
+            self.regret = self.regret - self._row(before) + self._row(after)
+        return gain
 
     def rebase(self) -> None:
         """Round two: from here on, regrets are measured against the graph that was found, at every site.
@@ -81,12 +109,23 @@ class Climber:
         self.path.append(Step(move.operator, gain))
 
     def best(self, kind: Kind, kept_out: tuple[int, int] | None = None) -> tuple[Move, float] | None:
-        """The valid operator that gains most, the first of equals; None where none gains.
+        """The valid operator that gains most and agrees with what is known, the first of equals; None where none gains.
 
         `kept_out` is an arrow (x, y) that is neither inserted nor turned to.
         """
-        found = self._insertion(kept_out) if kind == "insert" else self._at_an_edge(kind, kept_out)
-        return found if found is not None and found[1] > GAIN else None
+        return self._insertion(kept_out) if kind == "insert" else self._at_an_edge(kind, kept_out)
+
+    def allowed(self, move: Move) -> bool:
+        """Whether the class that it leads to has a DAG which agrees with what is known."""
+        return self.background.empty or allows(move.operator.apply(self.graph), self.background)
+
+    def _first(self, gains: Floats, move: Callable[[int], Move]) -> tuple[Move, float] | None:
+        """The move of the greatest gain that is allowed."""
+        while len(gains) and gains[best := int(gains.argmax())] > GAIN:
+            if self.allowed(found := move(best)):
+                return found, float(gains[best])
+            gains[best] = -np.inf
+        return None
 
     def _insertion(self, kept_out: tuple[int, int] | None) -> tuple[Move, float] | None:
         found = self._insertions.at(self.graph)
@@ -102,18 +141,20 @@ class Climber:
         if kept_out is not None:
             x = np.concatenate([into.x[valid] for into, valid in found])
             gains[(x == kept_out[0]) & (nodes == kept_out[1])] = -np.inf
-        best = int(gains.argmax())
         ends = np.cumsum([len(valid) for _, valid in found])
-        at = int(np.searchsorted(ends, best, side="right"))
-        into, valid = found[at]
-        return into.move(int(valid[best - (ends[at - 1] if at else 0)])), float(gains[best])
+
+        def move(i: int) -> Move:
+            at = int(np.searchsorted(ends, i, side="right"))
+            into, valid = found[at]
+            return into.move(int(valid[i - (ends[at - 1] if at else 0)]))
+
+        return self._first(gains, move)
 
     def _at_an_edge(self, kind: Kind, kept_out: tuple[int, int] | None) -> tuple[Move, float] | None:
         moves = edge_moves(self.graph, kind)
         if kind == "turn":
             moves = [move for move in moves if (move.operator.x, move.operator.y) != kept_out]
-        gains = self.gains_of(moves)
-        return (moves[int(gains.argmax())], float(gains.max())) if moves else None
+        return self._first(self.gains_of(moves), moves.__getitem__)
 
     def gains_of(self, moves: list[Move]) -> Floats:
         """What each of these operators gains, asked for together; shape (n,)."""

@@ -50,7 +50,9 @@ def _without_nodes(climber: Climber) -> None:
 
 def _cheapest_at(climber: Climber, node: int) -> tuple[Move, float] | None:
     """The deletion of one of the node's edges that costs least."""
-    here = [m for m in edge_moves(climber.graph, "delete") if node in (m.operator.x, m.operator.y)]
+    here = [
+        m for m in edge_moves(climber.graph, "delete") if node in (m.operator.x, m.operator.y) and climber.allowed(m)
+    ]
     gains = climber.gains_of(here)
     return (here[int(gains.argmax())], float(gains.max())) if here else None
 
@@ -62,7 +64,7 @@ def _without_edges(climber: Climber) -> bool:
     for i in (-climber.gains_of(listed)).argsort(kind="stable"):
         wanted = listed[i].operator
         move = next((m for m in edge_moves(climber.graph, "delete") if m.operator == wanted), None)
-        if move is None:
+        if move is None or not climber.allowed(move):
             continue  # no longer valid
         graph, path = climber.graph, climber.path
         climber.path = list(path)

@@ -129,6 +129,6 @@ def _copies(sites: Sequence[Site]) -> InProcess:
 
 
 def _score(site: Site, announced: Announced, columns: tuple[str, ...]) -> Gaussian:
-    found = announced.build(table_for(site, columns, of_numbers=True))
+    found = announced.build(table_for(site, columns, announced))
     assert isinstance(found, Gaussian)
     return found

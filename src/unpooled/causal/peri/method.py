@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from unpooled.causal.graphs import PDAG
+from unpooled.causal.graphs import PDAG, Background, orient
 from unpooled.causal.peri.agreeing import agreed_columns
 from unpooled.causal.peri.climb import Climber, Step
 from unpooled.causal.peri.delete_first import climb_deleting_first
@@ -23,6 +23,7 @@ from unpooled.causal.peri.rules import Max, MaxPerNode, Rule, Sum, Trimmed
 from unpooled.causal.peri.secure import MaskedRegrets, SummedValues
 from unpooled.causal.peri.values import Floats, Key, Values
 from unpooled.causal.scores.announced import Announced
+from unpooled.causal.search.found import NOTHING
 from unpooled.errors import BadSetting, did_you_mean, fraction, positive
 from unpooled.sites.federation import Federation, ask_all
 
@@ -34,11 +35,12 @@ AGGREGATES = ("sum", "trimmed", "max", "max_per_node", "iperi")
 class Peri:
     """A graph that several sites agree on, and what it took.
 
-    `graph` is a CPDAG (with "iperi", one whose lines were directed further). `score` is, in `unit`, what the graph
-    gains over the one without edges: summed over sites, or off the largest regret. `disclosed` counts the numbers that
-    each site told, from the traffic at the door, `epsilon` what they spent (None without noise). `rounds` are batches
-    of questions, `path` the operators that were applied, `absent` the sites that were missing at the end. `heard` are
-    all values that the coordinator knows: an array (sites,), or the sum (1,), for each (node, parents as bits).
+    `graph` is a CPDAG (with "iperi" or a background, one whose lines were directed further). `score` is, in `unit`,
+    what the graph gains over the one without edges: summed over sites, or off the largest regret. `disclosed` counts
+    the numbers that each site told, from the traffic at the door, `epsilon` what they spent (None without noise).
+    `rounds` are batches of questions, `path` the operators that were applied, `absent` the sites that were missing at
+    the end. `heard` are all values that the coordinator knows: an array (sites,), or the sum (1,), for each (node,
+    parents as bits).
     """
 
     graph: PDAG
@@ -64,6 +66,7 @@ def peri(
     secure: bool = False,
     search: Literal["ges", "delete_first"] = "ges",
     trim: float = 0.2,
+    background: Background = NOTHING,
     drop: Iterable[str] = (),
     seed: int = 0,
 ) -> Peri:
@@ -74,7 +77,9 @@ def peri(
     "max_per_node" that of its released code, "iperi" Baldo and Assaad's method. `rounds` 2 repeats the search with the
     graph found as every site's own, which changes the max rules only. `participation` is the share of sites asked for
     an operator. `noise` is added at the sites (a number is the scale of Laplace noise). `secure` sums under masks, so
-    that nobody sees a single site's values. `search` "delete_first" is that of XGES. Columns in `drop` are left out.
+    that nobody sees a single site's values. `search` "delete_first" is that of XGES. The search starts from the arrows
+    that the `background` requires, and never leaves the classes that have a DAG which agrees with it. Columns in `drop`
+    are left out.
 
     Raises `BadSetting` for settings that do not go together, `BadData` where columns or types of the sites differ or
     cells are missing, and what a site refused.
@@ -94,7 +99,7 @@ def peri(
     if not secure:
         mask = "local" if aggregate == "iperi" else "none"
         values = Values(federation, differences=rule.differences, symmetric=alike, mask=mask)
-    climber = Climber(values, rule, columns, participation, seed)
+    climber = Climber(values, rule, columns, participation, seed, background)
     if search == "delete_first":
         climb_deleting_first(climber)
     else:
@@ -103,12 +108,14 @@ def peri(
         climber.rebase()
         climber.restart()
         climber.climb()
-    graph = oriented(federation, climber.graph, noise) if aggregate == "iperi" else climber.graph
+    graph = orient(climber.graph, background)
+    if aggregate == "iperi":
+        graph = oriented(federation, graph, noise)
     disclosed = {name: count - told[name] for name, count in _told(federation).items()}
     most = max(disclosed.values())
     return Peri(
         graph=graph,
-        score=sum(step.gain for step in climber.path),
+        score=climber.begun + sum(step.gain for step in climber.path),
         unit=announced.unit,
         aggregate=aggregate,
         disclosed=disclosed,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unpooled.causal.scores.base import LocalScore
 from unpooled.causal.scores.discrete import BDeu, DiscreteBIC, categories
 from unpooled.causal.scores.gaussian import gaussian
+from unpooled.causal.scores.mixed import mixed
 from unpooled.causal.scores.spline_mdl import SplineMDL
 from unpooled.causal.scores.tables import Missing
 from unpooled.errors import BadSetting, above_zero, did_you_mean
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 GAUSSIAN = ("bic", "aic")
 OF_NUMBERS = (*GAUSSIAN, "mdl")
 OF_CATEGORIES = ("bdeu", "discrete_bic")
-UNITS = {**dict.fromkeys((*GAUSSIAN, *OF_CATEGORIES), "nats"), "mdl": "bits"}
+OF_BOTH = ("conditional_gaussian",)
+UNITS = {**dict.fromkeys((*GAUSSIAN, *OF_CATEGORIES, *OF_BOTH), "nats"), "mdl": "bits"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Announced:
-    """`name` is "bic" or "aic" (linear-Gaussian), "mdl" (splines, `SplineMDL`), "bdeu" or "discrete_bic" (categories).
+    """`name` is "bic" or "aic" (linear-Gaussian), "mdl" (splines, `SplineMDL`), "bdeu" or "discrete_bic" (categories),
+    "conditional_gaussian" (BIC of numbers and categories, `ConditionalGaussian`).
 
     `weight` multiplies the penalty of the Gaussian ones, `equivalent` is BDeu's prior in rows. `standardise` brings
     each column to mean 0 and standard deviation 1 at its site first, which no score here notices beyond rounding, and
@@ -54,6 +57,11 @@ class Announced:
         return self.name != "mdl"
 
     @property
+    def of_categories(self) -> bool:
+        """Whether every column is taken as one of categories."""
+        return self.name in OF_CATEGORIES
+
+    @property
     def of_numbers(self) -> bool:
         """Whether every column has to hold numbers."""
         return self.name in OF_NUMBERS
@@ -63,6 +71,8 @@ class Announced:
         if self.name in OF_CATEGORIES:
             data = categories(table, missing=self.missing)
             return BDeu(data, self.equivalent) if self.name == "bdeu" else DiscreteBIC(data)
+        if self.name in OF_BOTH:
+            return mixed(table, missing=self.missing)  # which standardises by itself
         if self.name == "mdl":
             return SplineMDL(table, missing=self.missing)  # which standardises by itself
         rows = standardised(table) if self.standardise else table
