@@ -102,4 +102,7 @@ def test_two_models_or_the_demo(call: Call, models: Path) -> None:
     assert "or unpooled connect demo" in call("connect", "a.pt").err
     (models / "b.pt").unlink()
     torch.save(mlp(0, (64, 16, 10)).state_dict(), models / "b.pt")
-    assert "'0.bias' is 32 in the first model and 16 in the second" in call(*_asked(models)).err
+    assert (
+        "'0.weight' is 32 x 64 (float32) in the first model and 16 x 64 (float32) in the second"
+        in call(*_asked(models)).err
+    )

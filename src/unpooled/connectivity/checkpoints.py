@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from zipfile import is_zipfile
 
 import torch
 from torch import Tensor, nn
 
-from unpooled.errors import BadData, BadSetting, Unsupported
+from unpooled.connectivity.lazy import Entry, LazyWeights
+from unpooled.errors import BadData, BadSetting
 
 Weights = Mapping[str, Tensor]
 """Name of a parameter or buffer -> its tensor, in the model's order."""
@@ -21,35 +22,6 @@ Checkpoint = nn.Module | Weights | str | Path
 PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 INSIDE = ("state_dict", "model_state_dict", "model")
 """Under one of these keys training scripts keep the weights beside optimizer and epoch."""
-
-
-class LazyWeights(Mapping[str, Tensor]):
-    """A safetensors file of which each tensor is read when it is asked for, and not kept.
-
-    So a file larger than the memory can be compared, layer by layer.
-    """
-
-    def __init__(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            self._file = cast(Any, safe_open(str(path), framework="pt"))
-            self._names = tuple(self._file.keys())
-        except (OSError, SafetensorError) as error:
-            raise BadData(f"{path} cannot be read as safetensors ({error}): was it cut? Save it again.") from error
-        self.shapes = {name: tuple(self._file.get_slice(name).get_shape()) for name in self._names}
-
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self.shapes:
-            raise KeyError(name)
-        tensor: Tensor = self._file.get_tensor(name)
-        return tensor
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 def open_checkpoint(source: Checkpoint) -> Weights:
@@ -101,35 +73,8 @@ def _tensors_only(value: Any, what: str) -> Weights:
     return value
 
 
-def shape_of(weights: Weights, name: str) -> tuple[int, ...]:
-    """The shape of one entry; nothing is read for it."""
-    return weights.shapes[name] if isinstance(weights, LazyWeights) else tuple(weights[name].shape)
-
-
-def require_alike(a: Weights, b: Weights, what: tuple[str, str] = ("the first model", "the second")) -> None:
-    """Raise `Unsupported`, naming the first entry of `a` that differs, unless names and shapes are the same in `b`."""
-    for name in a:
-        if name not in b:
-            raise Unsupported(f"{what[0].capitalize()} has '{name}', {what[1]} has not: {_ONE_ARCHITECTURE}")
-        shapes = shape_of(a, name), shape_of(b, name)
-        if shapes[0] != shapes[1]:
-            raise Unsupported(
-                f"'{name}' is {_times(shapes[0])} in {what[0]} and {_times(shapes[1])} in {what[1]}: "
-                + _ONE_ARCHITECTURE
-            )
-    for name in b:
-        if name not in a:
-            raise Unsupported(f"{what[1].capitalize()} has '{name}', {what[0]} has not: {_ONE_ARCHITECTURE}")
-
-
-_ONE_ARCHITECTURE = "both must have one architecture."
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a single number"
-
-
-def in_model_order(weights: Weights, model: nn.Module | None) -> list[str]:
-    """Names in the order of the model, where there is one: files may be sorted by name."""
-    names = list(weights) if model is None else list(model.state_dict())
-    return [name for name in names if name in weights]
+def entry_of(weights: Weights, name: str) -> Entry:
+    """Shape and type of one entry; nothing is read for it."""
+    if isinstance(weights, LazyWeights):
+        return weights.entries[name]
+    return Entry(tuple(weights[name].shape), weights[name].dtype)

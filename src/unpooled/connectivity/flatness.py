@@ -87,9 +87,9 @@ class _Problem:
         return found.detach()
 
     def loss(self, output: Tensor) -> Tensor:
-        """The mean loss."""
+        """The mean loss, over positions too where a sample has several."""
         if self.whole:
-            return functional.cross_entropy(output, self.y)
+            return functional.cross_entropy(output.flatten(0, -2), self.y.flatten())
         return (output.view(self.y.shape) - self.y).square().mean()
 
     def at(self, weight: Tensor) -> Tensor:

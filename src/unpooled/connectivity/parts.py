@@ -46,7 +46,7 @@ def parts_of(
         if kind not in KINDS:
             hint = did_you_mean(kind, KINDS)
             raise BadSetting(f"There is no kind of cut '{kind}'; there are {', '.join(KINDS)}.{hint}")
-    if not 1 <= window <= len(names):
+    if "window" in chosen and not 1 <= window <= len(names):
         raise BadSetting(f"window must be between 1 and the number of layers, {len(names)}; got {window}.")
     order = [names[i] for i in Streams(seed).generator("order of layers").permutation(len(names))]
     sets: dict[str, list[Names]] = {

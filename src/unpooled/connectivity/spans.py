@@ -20,8 +20,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unpooled.connectivity.checkpoints import Checkpoint, LazyWeights, Weights, open_checkpoint, require_alike
+from unpooled.connectivity.alike import require_alike
+from unpooled.connectivity.checkpoints import Checkpoint, Weights, open_checkpoint
 from unpooled.connectivity.layers import Names
+from unpooled.connectivity.lazy import LazyWeights
 from unpooled.errors import BadData, BadSetting, did_you_mean, fraction
 
 COLUMNS = ("from_start", "steps", "raw")

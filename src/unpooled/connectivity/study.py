@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from unpooled.connectivity.alike import fitted, require_alike
 from unpooled.connectivity.barriers import Curve
-from unpooled.connectivity.checkpoints import Checkpoint, Weights, in_model_order, open_checkpoint, require_alike
+from unpooled.connectivity.checkpoints import Checkpoint, Weights, open_checkpoint
 from unpooled.connectivity.cuts import Cut
 from unpooled.connectivity.engine import Engine
 from unpooled.connectivity.layers import Layers, Names, Rule, distance, is_statistic, layers_of, movable, tied_in
@@ -82,7 +83,7 @@ class Study:
         self.norms, self.seed = norms, seed
         self.alphas = tuple(i / (points - 1) for i in range(points))
         self.a, self.b, self.model = _opened(a, b, model)
-        self.layers = _layers(self.a, self.b, self.model, layers)
+        self.layers = _layers(self.model, layers)
         self.parts = parts_of(self.layers, cuts, window=window, groups=groups, seed=seed)
         first = next(p for p in self.model.parameters() if p.dtype.is_floating_point)
         scored = evaluate or samples(data, metrics, dtype=first.dtype, device=first.device)
@@ -279,14 +280,13 @@ def _opened(a: Checkpoint, b: Checkpoint, model: nn.Module | None) -> tuple[Weig
     if given is None:
         raise BadSetting("Weights alone do not say how a model computes: give model=, a module of their architecture.")
     first, second = open_checkpoint(a), open_checkpoint(b)
-    require_alike(first, second)
-    require_alike(dict(given.state_dict()), first, ("the model", "the checkpoint"))
-    return first, second, given
+    require_alike(first, second, order=list(given.state_dict()))
+    return fitted(first, given), fitted(second, given), given
 
 
-def _layers(a: Weights, b: Weights, model: nn.Module, rule: Rule) -> Layers:
-    names = [name for name in in_model_order(a, model) if movable(name, a[name])]
-    layers = layers_of(names, rule, tied=tied_in(model.state_dict()))
+def _layers(model: nn.Module, rule: Rule) -> Layers:
+    own = model.state_dict()
+    layers = layers_of([name for name in own if movable(name, own[name])], rule, tied=tied_in(own))
     layers = {layer: own for layer, own in layers.items() if not all(map(is_statistic, own))}
     if not layers:
         raise BadSetting("No entry of these models can be averaged: all of them are whole numbers.")

@@ -198,7 +198,7 @@ def test_tied_weights_are_one_layer() -> None:
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "points": ({"points": 4}, BadSetting, "points must be odd"),
     "kind": ({"cuts": ["ful"]}, BadSetting, "Did you mean 'full'"),
-    "window": ({"window": 9}, BadSetting, "window must be between 1 and the number of layers, 4"),
+    "window": ({"window": 9, "cuts": ("window",)}, BadSetting, "window must be between 1 and the number of layers, 4"),
     "policy": ({"norms": "kept"}, BadSetting, "Did you mean 'keep'"),
     "calibration": ({"norms": "recalibrate"}, BadSetting, "give calibration="),
     "group": ({"groups": {"g": ["9"]}}, BadSetting, "Group 'g': no layer is called '9'"),
@@ -218,7 +218,9 @@ def test_bad_settings_are_refused_before_work(name: str, pair: Pair) -> None:
 
 def test_bad_models_and_data_are_refused(pair: Pair) -> None:
     X, y = pair.data
-    with pytest.raises(Unsupported, match=r"'2.weight' is 32 x 32 in the first model and 16 x 32 in the second"):
+    with pytest.raises(
+        Unsupported, match=r"'2.weight' is 32 x 32 .float32. in the first model and 16 x 32 .float32. in the second"
+    ):
         connect(pair.a, mlp(0, (64, 32, 16, 32, 10)), pair.data)
     with pytest.raises(Unsupported, match=r"The first model has '6.weight', the second has not"):
         connect(pair.a, mlp(0, (64, 32, 32, 32)), pair.data)

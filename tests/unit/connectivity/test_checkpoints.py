@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from tests.unit.connectivity.nets import Pair, mlp
 from unpooled.connectivity import connect, distances, layers_of, open_checkpoint
-from unpooled.connectivity.checkpoints import LazyWeights
+from unpooled.connectivity.lazy import LazyWeights
 from unpooled.errors import BadData, BadSetting
 
 
