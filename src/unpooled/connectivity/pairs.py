@@ -71,8 +71,8 @@ class PairSettings:
 def train_pair(make: Callable[[], nn.Module], X: Tensor, y: Tensor, settings: PairSettings) -> TrainedPair:
     """Two classifiers that `make` makes, trained on X (n, ...) and y (n,). Raises `Diverged` for a loss of NaN."""
     streams = Streams(settings.seed)
-    a = _drawn(make, streams.torch_seed("init", 0))
-    b = copy.deepcopy(a) if settings.same_init else _drawn(make, streams.torch_seed("init", 1))
+    a = drawn(make, streams.torch_seed("init", 0))
+    b = copy.deepcopy(a) if settings.same_init else drawn(make, streams.torch_seed("init", 1))
     starts = _copied(a), _copied(b)
     rows = _rows(y, settings.split, streams)
     first, second = (_Run(m, r, X, y, settings, rate) for m, r, rate in zip((a, b), rows, settings.rates, strict=True))
@@ -127,7 +127,8 @@ def _groups(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return {"param_groups": optimizer.state_dict()["param_groups"]}
 
 
-def _drawn(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+def drawn(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A module made under a seed; the global state of torch stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return make()

@@ -20,7 +20,7 @@ from unpooled.connectivity.cuts import Cut
 from unpooled.connectivity.layers import Names
 from unpooled.connectivity.moments import Moments
 from unpooled.connectivity.plain import Told
-from unpooled.connectivity.study import Silent, Study
+from unpooled.connectivity.study import Prepared, Silent, Study
 from unpooled.errors import BadSetting, positive
 from unpooled.seeds import Streams
 
@@ -53,6 +53,19 @@ def robustness(
     is the one over the other: above 1 the way to the other model is worse than chance. Settings are those of
     `connect`. Raises `BadSetting` for fewer than 10 draws.
     """
+    return prepared(a, b, data, draws=draws, shares=shares, **settings).run(told)
+
+
+def prepared(
+    a: Checkpoint,
+    b: Checkpoint,
+    data: tuple[Any, Any] | None = None,
+    *,
+    draws: int = FEWEST,
+    shares: Sequence[float] = (0.5, 1.0),
+    **settings: Any,
+) -> Prepared[pd.DataFrame]:
+    """`robustness` with its cost, before the work."""
     positive(draws=draws)
     if draws < FEWEST:
         raise BadSetting(f"{draws} draws say little about a mean and its spread: take at least {FEWEST}.")
@@ -72,12 +85,16 @@ def robustness(
             for draw in range(draws):
                 moved = _moved(study, radii, part, scaling, layers, own, draw)
                 cuts.append(Cut(default, names, own, moved, tuple(shares)))
-    moments = study.engine.run(cuts, told)
-    table = []
-    for part, scaling, default, first, radius in rows:
-        same = {"part": part, "scaling": scaling, "default": default, "radius": radius, "draws": draws}
-        table += [{**same, **row} for row in _compared(moments[first : first + draws + 1], default, shares, study)]
-    return pd.DataFrame(table)
+
+    def run(told: Told) -> pd.DataFrame:
+        moments = study.engine.run(cuts, told)
+        table = []
+        for part, scaling, default, first, radius in rows:
+            same = {"part": part, "scaling": scaling, "default": default, "radius": radius, "draws": draws}
+            table += [{**same, **row} for row in _compared(moments[first : first + draws + 1], default, shares, study)]
+        return pd.DataFrame(table)
+
+    return Prepared(study.cost(cuts), run)
 
 
 def _moved(

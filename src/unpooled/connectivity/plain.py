@@ -68,6 +68,16 @@ class Plain:
 
     def score(self, weights: Weights) -> Tensor:
         """The metrics of one model, shape (metrics, samples), or (metrics, 1) of a function of the whole model."""
+        self.load(weights)
+        self.evaluations += 1
+        if not isinstance(self.scored, Samples):
+            return self._whole(self.scored(self.model))
+        with torch.no_grad():
+            parts = [self.scored.scores(self.model(X), i, j) for X, i, j in self._batches(self.scored)]
+        return torch.cat(parts, dim=1)
+
+    def load(self, weights: Weights) -> None:
+        """Give the model these weights, and the statistics that the policy wants."""
         self.model.load_state_dict(dict(weights))
         self.model.eval()
         if self.norms == "recalibrate":
@@ -75,12 +85,6 @@ class Plain:
             recalibrate(self.model, iter(torch.split(self.calibration, self.batch_size)))
         elif self.norms == "batch":
             batch_statistics(self.model)
-        self.evaluations += 1
-        if not isinstance(self.scored, Samples):
-            return self._whole(self.scored(self.model))
-        with torch.no_grad():
-            parts = [self.scored.scores(self.model(X), i, j) for X, i, j in self._batches(self.scored)]
-        return torch.cat(parts, dim=1)
 
     def _batches(self, scored: Samples) -> Iterator[tuple[Tensor, int, int]]:
         for i in range(0, len(scored), self.batch_size):

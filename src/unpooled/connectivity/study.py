@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 import torch
@@ -27,6 +27,7 @@ from unpooled.errors import BadSetting, Unsupported, positive
 CUTS = ("full", "layer", "from_input", "from_output")
 MEMORY = 512_000_000
 """Bytes that the values of a model's steps may take at once, by default."""
+T = TypeVar("T")
 Silent: Told = lambda done, total: None  # noqa: E731
 
 
@@ -48,6 +49,14 @@ class Plan:
             f"{self.models} models to score{scored}; engine {self.engine}{self.why}: the work of {self.passes:.1f} "
             f"passes through a whole model, about {self.seconds:.1f} s."
         )
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[T]):
+    """A measure made ready: what it will cost, and the work itself, which is told how many models are done."""
+
+    plan: Plan
+    run: Callable[[Told], T]
 
 
 class Study:
@@ -91,7 +100,8 @@ class Study:
         inputs = None if calibration is None else torch.as_tensor(calibration).to(first.device, first.dtype)
         self.engine, self.why = self._choose(engine, scored, memory, batch_size, inputs)
         self.cuts, self.curves = self._cuts()
-        self.plan = self._plan(batch_size)
+        self._batch_size = batch_size
+        self.plan = self.cost(self.cuts)
 
     def _choose(
         self, engine: str, scored: Samples | Evaluate, memory: int, batch_size: int, calibration: Tensor | None
@@ -156,10 +166,11 @@ class Study:
                 curves.append((part, default, known[key], {x: i % ends for x, i in places.items()}))
         return cuts, curves
 
-    def _plan(self, batch_size: int) -> Plan:
-        models = 2 + sum(len(cut.alphas) for cut in self.cuts)
+    def cost(self, cuts: Sequence[Cut]) -> Plan:
+        """What it will cost to score these cuts."""
+        models = 2 + sum(len(cut.alphas) for cut in cuts)
         if isinstance(self.engine, Engine):
-            at_once, passes = self.engine.plan(self.cuts)
+            at_once, passes = self.engine.plan(cuts)
             self.engine.pass_of(at_once)  # the first one is slow for reasons of its own
             start = time.perf_counter()
             self.engine.pass_of(at_once)
@@ -168,7 +179,9 @@ class Study:
         start = time.perf_counter()
         self.engine.score(self.a)
         seconds = (time.perf_counter() - start) * models
-        return Plan(models, float(models), self.samples, min(batch_size, self.samples), "plain", self.why, seconds)
+        return Plan(
+            models, float(models), self.samples, min(self._batch_size, self.samples), "plain", self.why, seconds
+        )
 
     def run(self, told: Told = Silent) -> Connectivity:
         """Score all models and make the tables."""

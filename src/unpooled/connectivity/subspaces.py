@@ -29,7 +29,7 @@ from unpooled.connectivity.moments import Moments
 from unpooled.connectivity.perturb import direction
 from unpooled.connectivity.plain import Told
 from unpooled.connectivity.spans import Span, Trajectory, Vector, span_of
-from unpooled.connectivity.study import Silent, Study
+from unpooled.connectivity.study import Prepared, Silent, Study
 from unpooled.errors import BadSetting, did_you_mean, positive
 from unpooled.seeds import Streams
 
@@ -80,6 +80,28 @@ def subspaces(
     between them and no row; kinds that a part is too small for (no complement) neither. Raises `BadSetting` for kinds
     that are not known and for fewer than 30 draws, `BadData` for snapshots that are no copies.
     """
+    given = {"kinds": kinds, "ladder": ladder, "draws": draws, "shares": shares, "radii": radii, "columns": columns}
+    span = {"tolerance": tolerance, "energy": energy}
+    return prepared(a, b, data, trajectories=trajectories, **given, **span, **settings).run(told)  # type: ignore[arg-type]
+
+
+def prepared(
+    a: Checkpoint,
+    b: Checkpoint,
+    data: tuple[Any, Any] | None = None,
+    *,
+    trajectories: Sequence[Trajectory],
+    kinds: Sequence[str] = KINDS,
+    ladder: Sequence[int] = (),
+    draws: int = FEWEST,
+    shares: Sequence[float] = SHARES,
+    radii: Sequence[float] | None = None,
+    columns: str = "from_start",
+    tolerance: float = 1e-6,
+    energy: float = 1.0,
+    **settings: Any,
+) -> Prepared[Subspaces]:
+    """`subspaces` with its cost, before the work."""
     chosen = _kinds(kinds, ladder)
     lengths = tuple(shares if radii is None else radii)
     if draws < FEWEST:
@@ -112,10 +134,14 @@ def subspaces(
                     cuts.append(Cut(default, names, own, stop, tuple(length / max(lengths) for length in lengths)))
                 same = {"part": part, "default": default, "kind": kind, "draws": count, "unit": unit}
                 rows.append((same, first, len(cuts)))
-    moments = study.engine.run(cuts, told)
-    metrics = tuple(study.engine.metrics)
-    losses = [row for same, i, j in rows for row in _table(same, moments[i:j], lengths, metrics)]
-    return Subspaces(pd.DataFrame(losses), pd.DataFrame(spaces))
+
+    def run(told: Told) -> Subspaces:
+        moments = study.engine.run(cuts, told)
+        metrics = tuple(study.engine.metrics)
+        losses = [row for same, i, j in rows for row in _table(same, moments[i:j], lengths, metrics)]
+        return Subspaces(pd.DataFrame(losses), pd.DataFrame(spaces))
+
+    return Prepared(study.cost(cuts), run)
 
 
 def _kinds(kinds: Sequence[str], ladder: Sequence[int]) -> tuple[str, ...]:
