@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from unpooled.connectivity.alike import require_alike
+from unpooled.connectivity.alike import fitted, require_alike
 from unpooled.connectivity.checkpoints import Checkpoint, Weights, open_checkpoint
 from unpooled.connectivity.cuts import Cut
 from unpooled.connectivity.moments import Moments
@@ -67,7 +67,8 @@ def prepared(
     opened = {epoch: open_checkpoint(one) for epoch, one in sorted(checkpoints.items())}
     study = Study(final, next(iter(opened.values())), data, **{**settings, "cuts": ("full",), "points": 3})
     for epoch, weights in opened.items():
-        require_alike(study.a, weights, ("the trained model", f"the checkpoint of epoch {epoch}"))
+        require_alike(open_checkpoint(final), weights, ("the trained model", f"the checkpoint of epoch {epoch}"))
+        opened[epoch] = fitted(weights, study.model)
     new = _redrawn(study.model, make, draws, study.seed)
     cuts: list[Cut] = []
     rows: list[tuple[dict[str, Any], int, int]] = []

@@ -9,7 +9,7 @@ import pandas as pd
 from torch import nn
 
 from unpooled.connectivity.alike import require_alike
-from unpooled.connectivity.checkpoints import Checkpoint, in_model_order, open_checkpoint
+from unpooled.connectivity.checkpoints import Checkpoint, open_checkpoint
 from unpooled.connectivity.layers import Rule, is_statistic, layers_of, movable, tied_in
 from unpooled.connectivity.study import distances
 
@@ -25,8 +25,9 @@ def ways(
     for other, name in zip(opened[1:], ("the second model", "the first's start", "the second's start"), strict=True):
         require_alike(opened[0], other, ("the first model", name))
     given = next((one for one in (a, b, start_a, start_b) if isinstance(one, nn.Module)), None)
-    names = [name for name in in_model_order(opened[0], given) if movable(name, opened[0][name])]
-    tied = tied_in({} if given is None else given.state_dict())
+    order = opened[0] if given is None else given.state_dict()
+    names = [name for name in order if name in opened[0] and movable(name, opened[0][name])]
+    tied = tied_in({} if given is None else order)
     groups = layers_of([name for name in names if not is_statistic(name)], layers, tied=tied)
     one, other, first, second = opened
     told = {
