@@ -60,9 +60,9 @@ def discover(
 
     `method` "peri" asks sites for regrets only; "ges" is of one table, and with several sites needs `pooled`, which
     puts all rows in one place. `score` is "bic" (numbers, categories, or both), "aic" (numbers), "bdeu" (categories),
-    "mdl" (numbers, by splines) or "auto". `aggregate`, `search`, `rounds`, `participation`, `noise`, `clip` and `secure` are
-    those of `unpooled.causal.peri.peri`. "combined" also says which mechanism differs at which site; `level` is how
-    much sites tell for it. "orion" says at which sites edges are missing, and "globe" directs one table.
+    "mdl" (numbers, by splines) or "auto". `aggregate`, `search`, `rounds`, `participation`, `noise`, `clip` and
+    `secure` are those of `unpooled.causal.peri.peri`. "combined" also says which mechanism differs at which site;
+    `level` is how much sites tell for it. "orion" says at which sites edges are missing, and "globe" directs one table.
 
     `required` and `forbidden` are arrows (from, to), `tiers` a number for a name: no arrow into a lower one; every
     method keeps to them while it searches. `reference` is the site
