@@ -78,12 +78,22 @@ def test_a_table_and_a_model_of_ones_own(models: Path, call: Call, monkeypatch: 
     assert "say --target, one of x0" in call(*asked[:-1], models / "another").err
 
 
+def test_units_are_put_in_order(models: Path, call: Call) -> None:
+    shown = call(*_asked(models, "--align", "weights", "--cuts", "full"))
+    assert shown.code == 0, shown.err
+    assert "Aligned by weights: " in shown.out
+    kept = json.loads((models / "run" / "result.json").read_bytes())
+    assert kept["facts"]["align"]["gap"] < 1e-9
+    assert "--align weights" in kept["command"]
+
+
 REFUSED: dict[str, tuple[tuple[object, ...], str]] = {
     "data": (("--data", "digit"), "Did you mean 'digits'?"),
     "model": (("--model", "cnn"), "say mlp, or module:function"),
     "import": (("--model", "no_such_module:make"), "cannot be made"),
     "cuts": (("--cuts", "ful"), "Did you mean 'full'?"),
     "points": (("--points", 4), "points must be odd"),
+    "align": (("--align", "weight"), "Did you mean 'weights'?"),
     "layers": (("--layers", "rows"), "There is no rule 'rows'"),
 }
 

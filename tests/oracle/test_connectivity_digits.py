@@ -53,6 +53,19 @@ def test_different_starts_have_a_full_barrier_that_no_layer_has_alone(digits: An
     assert min(windows[0], windows[3]) > max(windows[1], windows[2])
 
 
+def test_alignment_cuts_the_full_barrier_more_than_tenfold(digits: Any) -> None:
+    X, y = digits
+    found = []
+    for seed in SEEDS:
+        pair = train_pair(_net, X[:1200], y[:1200], PairSettings(epochs=40, lr=0.02, seed=seed))
+        data, settings = (X[1200:], y[1200:]), {"cuts": ("full",), "points": 3}
+        tables = [connect(pair.a, pair.b, data, align=align, **settings) for align in ("none", "weights")]
+        found.append([table.barrier(metric="error") for table in tables])
+    plain, aligned = pd.DataFrame(found).mean()
+    assert plain > 10 * aligned
+    assert plain > 30
+
+
 def test_one_start_and_a_low_learning_rate_have_no_barrier(digits: Any) -> None:
     table = _barriers(digits, same_init=True)
     assert abs(table[table["kind"] == "full"]["barrier"].mean()) < 2

@@ -42,6 +42,10 @@ def connect(
     engine: Annotated[str, typer.Option(help="auto, fast or plain.")] = "auto",
     memory_mb: Annotated[int, typer.Option(help="Megabytes that the fast engine's values may take.")] = 512,
     seed: Annotated[int, typer.Option(help="Of the random order of layers.")] = 0,
+    align: Annotated[
+        str,
+        typer.Option(help="Put the second model's units into the order of the first's: none, weights, activations."),
+    ] = "none",
     title: Annotated[str | None, typer.Option(help="A title for the report.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="By default runs/connect-A-B.")] = None,
     output: OutputFormat = Format.text,
@@ -71,6 +75,7 @@ def connect(
         engine=engine,
         memory_mb=memory_mb,
         seed=seed,
+        align=align,
         **given,
     )
     _run([(comparison, out or default_folder(comparison))], None, as_json=output is Format.json)

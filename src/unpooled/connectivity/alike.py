@@ -7,14 +7,15 @@ belong to a module of single precision. `fitted` gives the module its entries, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unpooled.connectivity.checkpoints import Weights, entry_of
+from unpooled.connectivity.checkpoints import Checkpoint, Weights, entry_of, open_checkpoint
 from unpooled.connectivity.layers import tied_in
 from unpooled.connectivity.lazy import Entry, LazyWeights
-from unpooled.errors import Unsupported
+from unpooled.errors import BadSetting, Unsupported
 
 BOTH = ("the first model", "the second")
 ONE_ARCHITECTURE = "both must have one architecture."
@@ -90,6 +91,23 @@ def fitted(weights: Weights, model: nn.Module) -> Weights:
 
 def _device(weights: Weights, name: str) -> torch.device:
     return torch.device("cpu") if isinstance(weights, LazyWeights) else weights[name].device
+
+
+def opened(a: Checkpoint, b: Checkpoint, model: nn.Module | None) -> tuple[Weights, Weights, nn.Module]:
+    """Two models as a module has them, and the module: `model`, or whichever of both is one."""
+    given = next((one for one in (model, a, b) if isinstance(one, nn.Module)), None)
+    if given is None:
+        raise BadSetting("Weights alone do not say how a model computes: give model=, a module of their architecture.")
+    first, second = open_checkpoint(a), open_checkpoint(b)
+    require_alike(first, second, order=list(given.state_dict()))
+    return fitted(first, given), fitted(second, given), given
+
+
+def inputs_for(model: nn.Module, X: Any) -> Tensor:
+    """Inputs on the model's device; real ones in its type, whole numbers, such as words, as they are."""
+    first = next(own for own in model.parameters() if own.dtype.is_floating_point)
+    made = torch.as_tensor(X).detach()
+    return made.to(first.device, first.dtype if made.dtype.is_floating_point else made.dtype)
 
 
 def _require_room(name: str, own: Tensor, given: Entry) -> None:

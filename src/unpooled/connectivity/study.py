@@ -11,12 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from unpooled.connectivity.alike import fitted, require_alike
+from unpooled.connectivity.alike import inputs_for, opened
 from unpooled.connectivity.barriers import Curve
-from unpooled.connectivity.checkpoints import Checkpoint, Weights, open_checkpoint
+from unpooled.connectivity.checkpoints import Checkpoint, Weights
 from unpooled.connectivity.cuts import Cut
 from unpooled.connectivity.engine import Engine
 from unpooled.connectivity.layers import Layers, Names, Rule, distance, is_statistic, layers_of, movable, tied_in
+from unpooled.connectivity.matching import Alignment
+from unpooled.connectivity.matching import align as matched
 from unpooled.connectivity.norms import REMADE, batch_norms, require_policy
 from unpooled.connectivity.parts import Part, parts_of
 from unpooled.connectivity.plain import Evaluate, Plain, Told
@@ -82,6 +84,7 @@ class Study:
         memory: int = MEMORY,
         batch_size: int = 256,
         seed: int = 0,
+        align: str = "none",
     ) -> None:
         positive(points=points, memory=memory, batch_size=batch_size)
         if points < 3 or points % 2 == 0:
@@ -91,17 +94,29 @@ class Study:
         require_policy(norms, calibration is not None)
         self.norms, self.seed = norms, seed
         self.alphas = tuple(i / (points - 1) for i in range(points))
-        self.a, self.b, self.model = _opened(a, b, model)
+        self.a, self.b, self.model = opened(a, b, model)
         self.layers = _layers(self.model, layers)
         self.parts = parts_of(self.layers, cuts, window=window, groups=groups, seed=seed)
         first = next(p for p in self.model.parameters() if p.dtype.is_floating_point)
         scored = evaluate or samples(data, metrics, dtype=first.dtype, device=first.device)
+        inputs = None if calibration is None else inputs_for(self.model, calibration)
+        self.alignment = self._aligned(align, scored, inputs)
+        if self.alignment is not None:
+            self.b = self.alignment.weights
         self.samples = len(scored) if isinstance(scored, Samples) else 0
-        inputs = None if calibration is None else torch.as_tensor(calibration).to(first.device, first.dtype)
         self.engine, self.why = self._choose(engine, scored, memory, batch_size, inputs)
         self.cuts, self.curves = self._cuts()
         self._batch_size = batch_size
         self.plan = self.cost(self.cuts)
+
+    def _aligned(self, method: str, scored: Samples | Evaluate, calibration: Tensor | None) -> Alignment | None:
+        """The second model's units in the order of the first's, by the calibration inputs if there are any."""
+        if method == "none":
+            return None
+        X = calibration if calibration is not None else scored.X if isinstance(scored, Samples) else None
+        if X is None:
+            raise BadSetting("Units are aligned on inputs: give calibration=X_train beside evaluate.")
+        return matched(self.a, self.b, X, model=self.model, method=method, seed=self.seed)
 
     def _choose(
         self, engine: str, scored: Samples | Evaluate, memory: int, batch_size: int, calibration: Tensor | None
@@ -211,6 +226,7 @@ class Study:
             "peak_bytes": self.engine.peak if isinstance(self.engine, Engine) else None,
             "seconds": time.perf_counter() - start,
             "seed": self.seed,
+            "align": None if self.alignment is None else self.alignment.facts,
         }
         return Connectivity(table, pd.DataFrame(cells), self.distances(), facts, tuple(self._notes(table)))
 
@@ -236,6 +252,12 @@ class Study:
                 f"No full barrier: {full.max():z.2f} points of error, below {NO_BARRIER:g}. There is nothing to "
                 "localise."
             )
+        if self.alignment is not None:
+            found = self.alignment
+            notes.append(
+                f"Aligned by {found.method}: {found.moved} of {found.units} units of the second model changed place, "
+                f"and it computes the same (outputs differ by {found.gap:.0e} of the largest)."
+            )
         if batch_norms(self.model) and self.norms in ("keep", "interpolate"):
             notes.append(
                 f"The model has batch norm and its statistics are not taken anew (norms='{self.norms}'), which "
@@ -260,9 +282,11 @@ def connect(
     a dict of metrics, lower is better. `layers` is a rule (see `layers_of`), `cuts` are kinds of parts (see
     `parts_of`), `window` the layers in one of kind "window", `groups` sets of layers by name, `points` how many models
     a cut has. `metrics` are names ("loss" in nats, "error" in per cent, "mse") or a dict of functions. `norms` is a
-    policy for batch norm (see `norms`), `calibration` inputs for "recalibrate". `engine` is "auto", "fast" or "plain";
-    `memory` bounds the fast one's values, in bytes; `batch_size` is the plain one's. `planned` is told the plan before
-    work starts, `told` how many models are done. Raises `BadSetting`, `BadData` and `Unsupported` before that.
+    policy for batch norm (see `norms`), `calibration` inputs for "recalibrate". `align` puts the second model's units
+    into the order of the first's, by "weights" or "activations" (see `matching.align`). `engine` is "auto", "fast" or
+    "plain"; `memory` bounds the fast one's values, in bytes; `batch_size` is the plain one's. `planned` is told the
+    plan before work starts, `told` how many models are done. Raises `BadSetting`, `BadData` and `Unsupported` before
+    that.
     """
     study = Study(a, b, data, **settings)
     if planned is not None:
@@ -286,15 +310,6 @@ def distances(a: Weights, b: Weights, layers: Layers) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _opened(a: Checkpoint, b: Checkpoint, model: nn.Module | None) -> tuple[Weights, Weights, nn.Module]:
-    given = next((one for one in (model, a, b) if isinstance(one, nn.Module)), None)
-    if given is None:
-        raise BadSetting("Weights alone do not say how a model computes: give model=, a module of their architecture.")
-    first, second = open_checkpoint(a), open_checkpoint(b)
-    require_alike(first, second, order=list(given.state_dict()))
-    return fitted(first, given), fitted(second, given), given
 
 
 def _layers(model: nn.Module, rule: Rule) -> Layers:

@@ -58,6 +58,7 @@ class Comparison:
     engine: str = "auto"
     memory_mb: int = 512
     seed: int = 0
+    align: str = "none"
 
     @property
     def command(self) -> str:
@@ -111,6 +112,7 @@ def execute(
         engine=comparison.engine,
         memory=comparison.memory_mb * 1_000_000,
         seed=comparison.seed,
+        align=comparison.align,
     )
     writable(folder)
     planned(study.plan)
