@@ -155,7 +155,7 @@ def test_a_wrong_permutation_is_caught(pair: Pair, monkeypatch: pytest.MonkeyPat
         }
 
     monkeypatch.setattr(matching, "permutation_groups", lacking)
-    with pytest.raises(Unsupported, match="changed the outputs, by .* Compare without alignment"):
+    with pytest.raises(Unsupported, match=r"changed the outputs, by .* Compare without alignment"):
         align(pair.a, pair.b, pair.data[0])
 
 
