@@ -4,8 +4,9 @@
 
 Erdős-Rényi graph of average degree 2.5, additive noise, one variable cut off from its parents in every second
 environment. The run over sites is beside the run with all tables at hand, whose result it must equal to the last bit.
-One thread. Compiling and imports are not counted. Exits with 1 where a bar is missed: 30 s for 10 variables in 5
-environments of 1000 rows, and at most 1.5 times the CPU seconds an environment that the fewest environments take.
+Environments differ in what their functions cost, so the CPU seconds of all together are compared with the sum over each
+alone. One thread. Compiling and imports are not counted. Exits with 1 where a bar is missed: 30 s for 10 variables in 5
+environments of 1000 rows, and all together at most 1.5 times the sum over each alone.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def main() -> int:
         "rows": "{rows}",
         "environments": "{environments}",
         "seconds": "{seconds:.1f}",
-        "CPU seconds an environment": "{each:.2f}",
+        "CPU seconds": "{cpu:.1f}",
+        "sum over each environment alone": "{alone:.1f}",
         "over the door, seconds": "{door:.1f}",
         "numbers told by a site": "{told}",
         "SHD": "{shd}",
@@ -67,6 +69,10 @@ def _measure(nodes: int, rows: int, environments: int) -> Row:
     start, work = time.perf_counter(), time.process_time()
     found = orion_of_tables(tables)
     seconds, cpu = time.perf_counter() - start, time.process_time() - work
+    work = time.process_time()
+    for name, table in tables.items():
+        orion_of_tables({name: table})
+    alone = time.process_time() - work
     sites = InProcess.of(read_sites(tables)[0])
     start = time.perf_counter()
     over = orion(sites)
@@ -77,7 +83,8 @@ def _measure(nodes: int, rows: int, environments: int) -> Row:
     hits = {(t.environment, t.variable) for t in found.targets}
     return {
         "seconds": seconds,
-        "each": cpu / environments,
+        "cpu": cpu,
+        "alone": alone,
         "door": door,
         "told": int(sites.traffic.kinds["edge_tests"][0, 1]) // 8,
         "shd": shd(dag, found.graph),
@@ -94,14 +101,11 @@ def _same(a: Orion, b: Orion) -> bool:
 
 def _missed(rows: list[Row]) -> list[str]:
     lines = []
-    least = min(rows, key=lambda r: int(r["environments"]))
     for r in rows:
         if (r["nodes"], r["rows"], r["environments"]) == (10, 1000, 5) and float(r["seconds"]) > SECONDS:
             lines.append(f"{r['seconds']:.0f} s for 10 variables in 5 environments, the bar is {SECONDS:.0f}")
-        if float(r["each"]) > GROWTH * float(least["each"]):
-            lines.append(
-                f"{r['each']:.2f} CPU s an environment with {r['environments']}, {least['each']:.2f} with fewest"
-            )
+        if float(r["cpu"]) > GROWTH * float(r["alone"]):
+            lines.append(f"{r['cpu']:.1f} CPU s for {r['environments']} environments, {r['alone']:.1f} for each alone")
     return lines
 
 
