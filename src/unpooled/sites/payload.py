@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -41,7 +42,12 @@ def size_of(value: object) -> int:
 
 def size(message: Question | Answer) -> int:
     """Payload bytes of a whole message."""
-    return sum(size_of(getattr(message, f.name)) for f in fields(message))
+    return sum(size_of(getattr(message, name)) for name in _fields(type(message)))
+
+
+@cache
+def _fields(kind: type[Question] | type[Answer]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
 
 
 def arrays_of(message: Question | Answer) -> dict[str, Array]:
@@ -131,7 +137,7 @@ class Stacked(Mapping[str, M], Generic[M]):
     def size_each(self) -> int | Array:
         """Payload bytes of each site's message: one number where all are of one size, or (k,) where they hold text."""
         size: int | Array = sum(
-            size_of(getattr(self.template, f.name)) for f in fields(self.template) if f.name not in self.arrays
+            size_of(getattr(self.template, name)) for name in _fields(type(self.template)) if name not in self.arrays
         )
         for a in self.arrays.values():
             if a.ndim > 1:

@@ -141,12 +141,12 @@ class RoundChannel:
         """The wanted rectangle filled from all that is known, oldest first, and which cells were filled."""
         facts = self._facts
         dtype = self._known[0].rows.dtype if self._known else np.dtype(np.float32)
-        whole = np.zeros((self.sites, _total(facts)), dtype=dtype)
+        whole = np.zeros((self.sites, facts.width), dtype=dtype)
         filled = np.zeros(whole.shape, dtype=bool)
         for known in self._known:
-            where = _grid(known.sites, columns_of(known.layers, facts), self.sites, _total(facts))
+            where = _grid(known.sites, columns_of(known.layers, facts), self.sites, facts.width)
             whole[where], filled[where] = known.rows, True
-        where = _grid(sites, columns_of(layers, facts), self.sites, _total(facts))
+        where = _grid(sites, columns_of(layers, facts), self.sites, facts.width)
         return whole[where], filled[where]
 
 
@@ -154,12 +154,8 @@ def _grid(sites: Sites, columns: Any, count: int, total: int) -> Any:
     return np.ix_(np.arange(count) if sites is None else sites, np.arange(total)[columns])
 
 
-def _total(facts: Facts) -> int:
-    return max((part.stop for part in facts.layers.values()), default=0)
-
-
 def _width(layers: Layers, facts: Facts) -> int:
-    return sum(s.stop - s.start for n, s in facts.layers.items() if layers is None or n in layers)
+    return facts.width if layers is None else sum(s.stop - s.start for n, s in facts.layers.items() if n in layers)
 
 
 def same_sites(a: Sites, b: Sites) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -53,6 +54,11 @@ class Facts:
     def sites(self) -> int:
         """m, the number of sites."""
         return len(self.names)
+
+    @cached_property
+    def width(self) -> int:
+        """Numbers in a whole row."""
+        return sum(part.stop - part.start for part in self.layers.values())
 
     @property
     def model_only(self) -> Layers:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -31,7 +32,8 @@ class Product:
     @property
     def shape(self) -> tuple[int, ...]:
         """(m, p, q)."""
-        return (len(self.left), self.left.shape[1], self.right.shape[2])
+        m, p, _ = self.left.shape
+        return (m, p, self.right.shape[2])
 
     @property
     def dtype(self) -> torch.dtype:
@@ -49,7 +51,35 @@ class Product:
         return left.transpose(1, 2).reshape(-1, p).t() @ self.right.reshape(-1, q)
 
 
-Move = Tensor | Product
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """Sums (m, p) over the middle dimension of rows (m, n, p), not added up yet: as a rule a bias's gradients."""
+
+    rows: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(m, p)."""
+        m, _, p = self.rows.shape
+        return (m, p)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the elements."""
+        return self.rows.dtype
+
+    def written(self) -> Tensor:
+        """The m sums."""
+        return self.rows.sum(dim=1)
+
+    def total(self, shares: Tensor | None) -> Tensor:
+        """Their sum (p,), weighted by `shares` (m,)."""
+        if shares is not None:
+            return torch.mv(self.written().t(), shares)
+        return self.rows.reshape(-1, self.shape[1]).sum(dim=0)
+
+
+Move = Tensor | Product | Summed
 
 
 class Unwritten:
@@ -65,7 +95,7 @@ class Unwritten:
         self._start, self._moves, self._scale = start, moves, scale
         self._written: Array | None = None
         self.shape = (moves[0].shape[0], sum(prod(m.shape[1:]) for m in moves))
-        self.dtype = torch.empty(0, dtype=moves[0].dtype).numpy().dtype
+        self.dtype = _numpy_type(moves[0].dtype)
         self.nbytes = self.dtype.itemsize * prod(self.shape)
 
     def __len__(self) -> int:
@@ -86,7 +116,7 @@ class Unwritten:
         """Write them into `rows`, shape (m, P)."""
         column = 0
         for each in self._moves:
-            move = each.written() if isinstance(each, Product) else each
+            move = each if isinstance(each, Tensor) else each.written()
             width = prod(move.shape[1:])
             part = rows[:, column : column + width].view(move.shape)
             if self._start is None:
@@ -111,9 +141,14 @@ class Unwritten:
         return np.asarray((moved if self._start is None else self._start.numpy() + moved).astype(self.dtype))
 
 
+@cache
+def _numpy_type(dtype: torch.dtype) -> np.dtype[Any]:
+    return torch.empty(0, dtype=dtype).numpy().dtype
+
+
 def _total(move: Move, shares: Tensor | None) -> Tensor:
     """The sum over sites, weighted by `shares`, as a row."""
-    if isinstance(move, Product):
+    if not isinstance(move, Tensor):
         return move.total(shares).reshape(-1)
     part = move.reshape(len(move), -1)
     return part.sum(dim=0) if shares is None else torch.mv(part.t(), shares)

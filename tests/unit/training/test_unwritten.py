@@ -16,22 +16,23 @@ from unpooled.sites.site import Site
 from unpooled.training.executors import VectorisedExecutor
 from unpooled.training.protocols import FedAvg, MiniBatch, Protocol
 from unpooled.training.recipe import recipe
-from unpooled.training.unwritten import Product, Unwritten, combined
+from unpooled.training.unwritten import Product, Summed, Unwritten, combined
 
 __all__ = ["quick"]
 pytestmark = pytest.mark.usefixtures("quick")
 
 
 def rows(dtype: torch.dtype = torch.float64, *, start: bool = True) -> tuple[Unwritten, np.ndarray]:
-    """Five sites, a weight (2, 3), a bias (4,) and a weight (3, 2) as a product; and the same written by hand."""
+    """Five sites, a weight (2, 3), a bias (4,), a weight (3, 2) as a product, a bias (2,) as rows; the same by hand."""
     random = torch.Generator().manual_seed(0)
-    first = torch.randn(16, generator=random, dtype=dtype) if start else None
+    first = torch.randn(18, generator=random, dtype=dtype) if start else None
     moves = [torch.randn(5, *shape, generator=random, dtype=dtype) for shape in ((2, 3), (4,))]
     left, right = (torch.randn(5, *shape, generator=random, dtype=dtype) for shape in ((7, 3), (7, 2)))
     product = Product(left.transpose(1, 2), right)
     multiplied = np.einsum("mnp,mnq->mpq", left.numpy(), right.numpy())
-    by_hand = -0.5 * np.concatenate([m.reshape(5, -1) for m in (*moves, multiplied)], axis=1)
-    return Unwritten(first, [*moves, product], -0.5), by_hand if first is None else first.numpy() + by_hand
+    summed = Summed(right)
+    by_hand = -0.5 * np.concatenate([m.reshape(5, -1) for m in (*moves, multiplied, right.sum(1))], axis=1)
+    return Unwritten(first, [*moves, product, summed], -0.5), by_hand if first is None else first.numpy() + by_hand
 
 
 @pytest.mark.parametrize("start", [True, False])
@@ -83,8 +84,8 @@ def test_gradients_of_weights_are_left_as_factors() -> None:
     found, _ = executor._moves_of(executor.data.groups(everyone)[0], 0)
     wanted, _ = executor._gradients_of(executor.data.groups(everyone)[0], torch.arange(3), 0)
     for shape, move, gradient in zip(shapes, found, wanted, strict=True):
-        assert isinstance(move, Product) == (len(shape) == 2)
-        whole = move.written() if isinstance(move, Product) else move
+        assert isinstance(move, Product if len(shape) == 2 else Summed)
+        whole = move.written() if isinstance(move, (Product, Summed)) else move
         torch.testing.assert_close(whole, gradient, rtol=1e-12, atol=1e-12)
 
 

@@ -1,8 +1,8 @@
 """Clean-ups of a traced program without in-place operations: fewer and cheaper operations, the same values.
 
 Identities drop out, repeated subexpressions are computed once, the transpose of a batched product becomes the product
-of transposes (which saves a strided copy of each weight gradient), and log-softmax over a few classes is written out
-(torch's kernel takes 160 ns a row).
+of transposes (which saves a strided copy of each weight gradient), a bias that all rows share is added by the product
+itself, and log-softmax over a few classes is taken with the classes first.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from unpooled.training.executors.classes_first import append, classes_first
+
 aten = torch.ops.aten
 _RANDOM = ("bernoulli", "dropout", "rand", "normal", "multinomial", "exponential")
-FEW_CLASSES = 64
-"""Up to so many columns, a log-softmax written out in elementary operations is the faster one."""
 
 
 def clean(module: fx.GraphModule) -> None:
-    """Shorten a graph without in-place operations; the values it computes stay the same."""
+    """Shorten a graph without in-place operations; the values it computes stay the same up to rounding."""
     _drop_identities(module.graph)
     _transpose_products(module.graph)
     _drop_identities(module.graph)
     _fill_constants(module.graph)
-    _write_out_softmax(module.graph)
+    _add_biases(module.graph)
+    classes_first(module.graph)
+    _drop_identities(module.graph)
     _share(module.graph)
     module.graph.eliminate_dead_code()
     module.recompile()
@@ -114,32 +116,27 @@ def _fill_constants(graph: fx.Graph) -> None:
     graph.eliminate_dead_code()
 
 
-def _write_out_softmax(graph: fx.Graph) -> None:
-    """log-softmax and its derivative over a last dimension of few columns, in elementary operations."""
+def _add_biases(graph: fx.Graph) -> None:
+    """bias + (rows @ weights), a view of it included, in one operation, where the product has no other use."""
     for node in list(graph.nodes):
-        forward = node.target is aten._log_softmax.default
-        if not forward and node.target is not aten._log_softmax_backward_data.default:
+        if node.target is not aten.add.Tensor or node.kwargs:
             continue
-        value = node.meta["val"]
-        dim = int(node.args[1] if forward else node.args[2]) % value.ndim
-        if dim != value.ndim - 1 or value.shape[-1] > FEW_CLASSES or value.dtype != node.args[0].meta["val"].dtype:
-            continue
-        with graph.inserting_before(node):
-            source = node.args[0]
-            if forward:
-                shifted = graph.call_function(
-                    aten.sub.Tensor, (source, graph.call_function(aten.amax.default, (source, [dim], True)))
-                )
-                powers = graph.call_function(aten.exp.default, (shifted,))
-                total = graph.call_function(aten.sum.dim_IntList, (powers, [dim], True))
-                last = graph.call_function(aten.sub.Tensor, (shifted, graph.call_function(aten.log.default, (total,))))
-            else:
-                share = graph.call_function(aten.exp.default, (node.args[1],))
-                total = graph.call_function(aten.sum.dim_IntList, (source, [dim], True))
-                spread = graph.call_function(aten.mul.Tensor, (share, total))
-                last = graph.call_function(aten.sub.Tensor, (source, spread))
-        last.meta["val"] = value
-        node.replace_all_uses_with(last)
+        for bias, seen in (node.args[:2], node.args[1::-1]):
+            plain = isinstance(seen, fx.Node) and seen.target not in (aten.view.default, aten._unsafe_view.default)
+            product = seen if plain else getattr(seen, "args", (None,))[0]
+            if not (isinstance(product, fx.Node) and product.target is aten.mm.default):
+                continue
+            columns, shape = (shape_of(product) or ())[-1:], shape_of(node) or ()
+            alone = len(product.users) == 1 and len(seen.users) == 1
+            if (
+                alone
+                and shape_of(bias) == columns == shape[-1:]
+                and shape == shape_of(seen)
+                and _dtype(bias) == _dtype(product)
+            ):
+                sum_ = append(node, aten.addmm.default, (bias, *product.args))
+                node.replace_all_uses_with(append(node, aten.view.default, (sum_, list(shape))))
+                break
     graph.eliminate_dead_code()
 
 

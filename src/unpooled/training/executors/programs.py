@@ -13,9 +13,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from unpooled.errors import Unsupported
 from unpooled.training.executors.stacked_data import Group
-from unpooled.training.executors.traced import Traced, trace
+from unpooled.training.executors.traced import Result, Traced, trace
 from unpooled.training.recipe import Recipe
-from unpooled.training.unwritten import Move, Product
+from unpooled.training.unwritten import Move, Product, Summed
 
 Shapes = Mapping[str, tuple[int, ...]]
 OfOneSite = Callable[..., tuple[Sequence[Tensor], Tensor]]
@@ -63,9 +63,9 @@ class Programs:
         shared: bool = False,
         group: Group | None = None,
     ) -> tuple[Sequence[Move], Tensor]:
-        """As `gradients`, but those that are batched products are left as their factors."""
+        """As `gradients`, but batched products are left as their factors and sums over rows as the rows."""
         *found, loss = self._call(parameters, buffers, data, shared, True, group)
-        return [Product(*g) if isinstance(g, tuple) else g for g in found], cast(Tensor, loss)
+        return [_move(g) for g in found], cast(Tensor, loss)
 
     def _call(
         self,
@@ -75,7 +75,7 @@ class Programs:
         shared: bool,
         factored: bool,
         group: Group | None,
-    ) -> Sequence[Tensor | tuple[Tensor, Tensor]]:
+    ) -> Sequence[Result]:
         free, key = (*parameters, *buffers), (*data[0].shape[:2], shared, factored)
         program = self._known.get(key)
         if program is None:
@@ -106,6 +106,12 @@ class Programs:
                 f"{type(module).__name__} cannot be trained for all sites at once ({first_line}): "
                 'use executor="reference".'
             ) from error
+
+
+def _move(found: Result) -> Move:
+    if isinstance(found, Tensor):
+        return found
+    return Product(*found) if len(found) == 2 else Summed(*found)
 
 
 def batch_gradient(recipe: Recipe, names: Sequence[str]) -> OfOneSite:

@@ -24,15 +24,18 @@ _PRODUCTS = (aten.bmm.default, aten.mm.default, aten.addmm.default, aten.baddbmm
 _HEAVY = ("convolution", "attention", "conv")
 _DIRECT: dict[Any, Any] = {
     aten.add.Tensor: torch.add,
-    aten.amax.default: torch.amax,
+    aten.addmm.default: torch.addmm,
     aten.bmm.default: torch.bmm,
     aten.div.Tensor: torch.div,
     aten.exp.default: torch.exp,
+    aten._log_softmax.default: torch._log_softmax,
+    aten._log_softmax_backward_data.default: torch._log_softmax_backward_data,
     aten.gather.default: torch.gather,
     aten.log.default: torch.log,
     aten.mm.default: torch.mm,
     aten.mul.Tensor: torch.mul,
     aten.neg.default: torch.neg,
+    aten.permute.default: torch.permute,
     aten.relu.default: torch.relu,
     aten.squeeze.dims: torch.squeeze,
     aten.sub.Tensor: torch.sub,
@@ -49,12 +52,16 @@ LIGHT = 1e8
 where the processors are shared, and a thread that waits for a busy processor costs ten times the program."""
 
 
+Result = Tensor | tuple[Tensor, ...]
+
+
 class Traced:
     """Straight-line code for the shapes it was traced with; needs no autograd.
 
     `prepare(data)` computes what depends on the data alone; a call takes the other tensors, the data and what was
     prepared. `light` says whether more than one thread would be a waste. With `factored`, results that are batched
-    products come as their factors, because whoever wants their sum needs no product.
+    products come as their two factors, and those that are sums over rows as what was summed (one tensor in a tuple),
+    because whoever wants their sum over sites needs neither.
     """
 
     def __init__(self, module: fx.GraphModule, free: int, *, pure: bool, factored: bool = False) -> None:
@@ -73,10 +80,8 @@ class Traced:
         """All intermediate values that need the data and nothing else."""
         return () if self._first is None else tuple(self._first(*data))
 
-    def __call__(
-        self, free: Sequence[Tensor], data: Sequence[Tensor], prepared: Sequence[Tensor]
-    ) -> Sequence[Tensor | tuple[Tensor, Tensor]]:
-        results: Sequence[Tensor | tuple[Tensor, Tensor]] = self._step(*free, *data, *prepared)
+    def __call__(self, free: Sequence[Tensor], data: Sequence[Tensor], prepared: Sequence[Tensor]) -> Sequence[Result]:
+        results: Sequence[Result] = self._step(*free, *data, *prepared)
         return results
 
 
@@ -122,13 +127,24 @@ def _split(module: fx.GraphModule, free: int) -> tuple[fx.GraphModule, fx.GraphM
 
 
 def _leave_products(graph: fx.Graph) -> None:
-    """Results that are batched products and nothing else's operands become pairs of factors."""
+    """Results that are batched products, or sums over their sites' rows, and nothing else's operands stay undone."""
     end = next(node for node in graph.nodes if node.op == "output")
-    results = [
-        tuple(node.args) if node.target is aten.bmm.default and len(node.users) == 1 else node for node in end.args[0]
-    ]
-    end.args = (tuple(results),)
+    *found, loss = end.args[0]
+    end.args = ((*(_undone(node) for node in found), loss),)
     graph.eliminate_dead_code()
+
+
+def _undone(node: fx.Node) -> fx.Node | tuple[Any, ...]:
+    """The factors (m, p, n) and (m, n, q) of a product, the rows (m, n, p) of a sum, or else the node."""
+    if len(node.users) == 1 and node.target is aten.bmm.default:
+        return tuple(node.args)
+    shape = shape_of(node)
+    total = node.args[0] if node.target is aten.view.default else node
+    if isinstance(total, fx.Node) and total.target is aten.sum.dim_IntList and total.args[1] == [1]:
+        rows = shape_of(total.args[0]) or ()
+        if len(rows) == 3 and shape == (rows[0], rows[2]) and len(node.users) == len(total.users) == 1:
+            return (total.args[0],)
+    return node
 
 
 def _light(graph: fx.Graph) -> bool:
