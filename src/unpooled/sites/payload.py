@@ -42,11 +42,12 @@ def size_of(value: object) -> int:
 
 def size(message: Question | Answer) -> int:
     """Payload bytes of a whole message."""
-    return sum(size_of(getattr(message, name)) for name in _fields(type(message)))
+    kind: Any = type(message)
+    return sum(size_of(getattr(message, name)) for name in _fields(kind))
 
 
 @cache
-def _fields(kind: type[Question] | type[Answer]) -> tuple[str, ...]:
+def _fields(kind: type[Any]) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind))
 
 
@@ -136,8 +137,9 @@ class Stacked(Mapping[str, M], Generic[M]):
 
     def size_each(self) -> int | Array:
         """Payload bytes of each site's message: one number where all are of one size, or (k,) where they hold text."""
+        kind: Any = type(self.template)
         size: int | Array = sum(
-            size_of(getattr(self.template, name)) for name in _fields(type(self.template)) if name not in self.arrays
+            size_of(getattr(self.template, name)) for name in _fields(kind) if name not in self.arrays
         )
         for a in self.arrays.values():
             if a.ndim > 1:
