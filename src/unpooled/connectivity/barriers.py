@@ -53,9 +53,13 @@ class Curve:
 
     def rows(self, metrics: tuple[str, ...]) -> list[dict[str, Any]]:
         """One row a metric and reference."""
-        return [self._row(m, name, reference) for m, name in enumerate(metrics) for reference in REFERENCES]
+        found = []
+        for m, name in enumerate(metrics):
+            unequal = self.unequal(m, name)
+            found += [self._row(m, name, reference, unequal) for reference in REFERENCES]
+        return found
 
-    def _row(self, metric: int, name: str, reference: str) -> dict[str, Any]:
+    def _row(self, metric: int, name: str, reference: str, unequal: bool) -> dict[str, Any]:
         values = self.moments.mean[metric]
         a, b, half = values[self.first], values[self.second], values[self.places[0.5]]
         own, other = (0.0, 1.0) if self.default == "a" else (1.0, 0.0)
@@ -64,14 +68,14 @@ class Curve:
             "metric": name,
             "reference": reference,
             "barrier": float(weights @ values),
-            "standard_error": float(self.moments.error(weights)[metric]),
+            "standard_error": self.moments.error(weights, metric),
             "alpha": alpha,
             "end_a": float(a),
             "end_b": float(b),
             "at_default": float(values[self.places[own]]),
             "at_half": float(half),
             "at_swap": float(values[self.places[other]]),
-            "unequal_ends": self.unequal(metric, name),
+            "unequal_ends": unequal,
         }
 
     def _weighted(self, values: Array, reference: str) -> tuple[float, Array]:
@@ -113,6 +117,6 @@ class Curve:
         a, b = values[self.first], values[self.second]
         if not (math.isfinite(a) and math.isfinite(b)):
             return True
-        spread = float(self.moments.error(self._sum({}, (1.0, -1.0)))[metric])
+        spread = self.moments.error(self._sum({}, (1.0, -1.0)), metric)
         margin = POINTS if name == "error" else SHARE * min(abs(a), abs(b))
         return bool(abs(a - b) > margin and not abs(a - b) <= CLEAR * spread)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,10 +25,21 @@ class Cut:
     stop: Weights | Callable[[], Weights]
     alphas: tuple[float, ...]
 
+    def starts_or_stops_at(self, weights: Weights) -> bool:
+        """Whether one of the ends is this model."""
+        return self.start is weights or self.stop is weights
+
     def ends(self) -> tuple[Weights, Weights]:
         """Both ends, made."""
         made = [end() if callable(end) else end for end in (self.start, self.stop)]
         return made[0], made[1]
+
+
+def stacked(start: Tensor, stop: Tensor, alphas: Sequence[float]) -> Tensor:
+    """`mixed` for several alphas, which come first."""
+    wide = torch.promote_types(start.dtype, torch.float32)
+    places = torch.tensor(alphas, dtype=wide, device=start.device).view(-1, *[1] * start.dim())
+    return torch.lerp(start.to(wide)[None], stop.to(wide)[None], places).to(start.dtype)
 
 
 def mixed(start: Tensor, stop: Tensor, alpha: float) -> Tensor:

@@ -16,13 +16,16 @@ from torch import Tensor, nn
 from unpooled.connectivity import memory
 from unpooled.connectivity.checkpoints import Weights
 from unpooled.connectivity.cuts import Cut
-from unpooled.connectivity.graph import program_of
-from unpooled.connectivity.moments import Moments
+from unpooled.connectivity.graph import Step, program_of
+from unpooled.connectivity.moments import Moments, add_all
 from unpooled.connectivity.plain import Told
 from unpooled.connectivity.scoring import Samples
 from unpooled.connectivity.widened import Move, Plain, widened
 from unpooled.errors import Unsupported
 
+TOGETHER = 64
+"""Cuts whose scores are added up at once."""
+_Way = list[tuple[Step, bool, list[int]]]
 CHECKED = 8
 """Samples on which the steps are compared with the model itself before work starts."""
 
@@ -67,13 +70,23 @@ class Engine:
             self.program.run(self.scored.X[:rows], set())
 
     def _kept(self, cuts: Sequence[Cut]) -> set[int]:
-        return set().union(*(self.program.frontier(cut.names) for cut in cuts)) if cuts else set()
+        """Values of the base model that these cuts take up, or of which their own values are mixtures."""
+        kept: set[int] = set()
+        for cut in cuts:
+            steps = self.program.affected(cut.names)
+            inside = {step.index for step in steps}
+            kept |= {i for step in steps for i in step.reads} - inside
+            if cut.starts_or_stops_at(self.bases[cut.base]):
+                kept |= {step.index for step in steps if memory.on_a_line(step, cut, inside)}
+        return kept
 
     def run(self, cuts: Sequence[Cut], told: Told = lambda done, all: None) -> list[Moments]:
         """For each cut the moments of its models, in the order of its alphas, and of both end-points after them."""
         size, _ = self.plan(cuts)
         rows = len(self.scored)
         found = [Moments(len(self.metrics), len(cut.alphas) + 2) for cut in cuts]
+        ways = [self._way(cut) for cut in cuts]
+        kept = {base: self._kept([cut for cut in cuts if cut.base == base]) for base in self.bases}
         total = sum(len(cut.alphas) for cut in cuts) * -(-rows // size)
         done = 0
         with torch.no_grad():
@@ -81,16 +94,22 @@ class Engine:
                 j = min(i + size, rows)
                 ends = self._ends(i, j)
                 for base in self.bases:
-                    mine = [place for place, cut in enumerate(cuts) if cut.base == base]
-                    kept = self._kept([cuts[place] for place in mine])
                     self.program.load(self.bases[base])
-                    output, shared = self.program.run(self.scored.X[i:j], kept)
+                    output, shared = self.program.run(self.scored.X[i:j], kept[base])
                     held = sum(map(memory.nbytes, shared.values()))
-                    for place in mine:
-                        scores = self._scores(cuts[place], output, shared, held, i, j)
-                        found[place].add(torch.cat([scores, ends]).transpose(0, 1))
-                        done += len(cuts[place].alphas)
+                    waiting: dict[int, list[tuple[Moments, Tensor]]] = {}
+                    for cut, way, moments in zip(cuts, ways, found, strict=True):
+                        if cut.base != base:
+                            continue
+                        scores = self._scores(cut, way, output, shared, held, i, j)
+                        together = waiting.setdefault(len(cut.alphas), [])
+                        together.append((moments, scores))
+                        if len(together) == TOGETHER:
+                            _add(waiting.pop(len(cut.alphas)), ends)
+                        done += len(cut.alphas)
                         told(done, total)
+                    for together in waiting.values():
+                        _add(together, ends)
         self.evaluations += total // -(-rows // size) + len(self.bases)
         return found
 
@@ -102,23 +121,38 @@ class Engine:
             ends.append(self.scored.scores(self.program.run(self.scored.X[i:j], set())[0], i, j))
         return torch.stack(ends)
 
-    def _scores(self, cut: Cut, output: Tensor, shared: Mapping[int, Any], held: int, i: int, j: int) -> Tensor:
-        """Scores of the cut's models on samples i..j, shape (K, metrics, n)."""
+    def _way(self, cut: Cut) -> _Way:
+        """Steps of a cut, whether each may overwrite what it takes, and whose values are used up by it."""
         steps, readers = self.program.affected(cut.names), self.program.readers
+        used_up = [[i for i in step.reads if max(readers[i]) == step.index] for step in steps]
+        return [(step, self.program.alone(step), gone) for step, gone in zip(steps, used_up, strict=True)]
+
+    def _scores(
+        self, cut: Cut, way: _Way, output: Tensor, shared: Mapping[int, Any], held: int, i: int, j: int
+    ) -> Tensor:
+        """Scores of the cut's models on samples i..j, shape (K, metrics, n)."""
         models = len(cut.alphas)
-        if not steps or steps[-1].index != len(self.program.steps) - 1:  # no influence on the output
+        if not way or way[-1][0].index != len(self.program.steps) - 1:  # no influence on the output
             return self.scored.scores(output, i, j)[None].expand(models, -1, -1)
         start, stop = cut.ends()
         move = Move(cut.names, start, stop, cut.alphas, self.bases[cut.base])
-        plain, wide = dict(shared), dict[int, Any]()
-        for step in steps:
-            value = widened(step, plain, wide, move, last=self.program.alone(step))
+        plain, wide, live = dict(shared), dict[int, Any](), held
+        for step, alone, used_up in way:
+            value = widened(step, plain, wide, move, last=alone)
             if isinstance(value, Plain):
                 plain[step.index] = value.value
             else:
                 wide[step.index] = value
-            self.peak = max(self.peak, held + sum(map(memory.nbytes, wide.values())))
-            for read in step.reads:
-                if read in wide and max(readers[read]) == step.index:
-                    del wide[read]
+                live += memory.nbytes(value)
+            self.peak = max(self.peak, live)
+            for read in used_up:
+                if read in wide:
+                    live -= memory.nbytes(wide.pop(read))
         return self.scored.scores(wide[self.program.steps[-1].index], i, j, models)
+
+
+def _add(together: Sequence[tuple[Moments, Tensor]], ends: Tensor) -> None:
+    """Scores (K, metrics, n) of several cuts, and of both end-points after each, go into their moments."""
+    inner = torch.stack([scores for _, scores in together])
+    both = ends[None].expand(len(together), *ends.shape)
+    add_all([moments for moments, _ in together], torch.cat([inner, both], dim=1).transpose(1, 2))

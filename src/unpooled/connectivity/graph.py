@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from unpooled.connectivity.checkpoints import Weights
 from unpooled.connectivity.layers import Names
@@ -63,12 +64,20 @@ class Step:
         """Whether the value is affine in the step's own parameters."""
         return isinstance(self.module, AFFINE)
 
+    @cached_property
+    def single(self) -> bool:
+        """Whether its only argument is another step's value."""
+        return self.node is not None and len(self.reads) == 1 and self.node.args == tuple(self.node.all_input_nodes)
+
     def value(self, given: Mapping[int, Any], moved: Weights | None = None) -> Any:
         """The step's value from those of the steps that it reads, with the weights loaded, but for those in `moved`."""
         if self.module is not None:
             args, kwargs = self._arguments(given)
             if not moved:
                 return self.module(*args, **kwargs)
+            if type(self.module) is nn.Linear:  # the general way below takes as long as a small product
+                weight, bias = (moved.get(f"{self.prefix}{n}", getattr(self.module, n)) for n in ("weight", "bias"))
+                return functional.linear(args[0], weight, bias)
             own = {name[len(self.prefix) :]: value for name, value in moved.items()}
             return functional_call(self.module, own, args, kwargs, tie_weights=False)
         if self.node is None or self.node.op == "output":
@@ -84,6 +93,8 @@ class Step:
     def _arguments(self, given: Mapping[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if self.node is None:
             return (given[0],), {}
+        if self.single:
+            return (given[self.reads[0]],), {}
         places = {node.name: i for node, i in zip(self.node.all_input_nodes, self.reads, strict=True)}
 
         def look(node: fx.Node) -> Any:
@@ -121,17 +132,21 @@ class Program:
 
     def affected(self, names: Names) -> list[Step]:
         """Steps whose value can change when the entries `names` change, in order."""
+        key = frozenset(names)
+        if key not in self._affected:
+            self._affected[key] = self._follow(names)
+        return self._affected[key]
+
+    @cached_property
+    def _affected(self) -> dict[frozenset[str], list[Step]]:
+        return {}
+
+    def _follow(self, names: Names) -> list[Step]:
         moved, touched = set(names), set[int]()
         for step in self.steps:
             if moved & set(step.entries) or touched & set(step.reads):
                 touched.add(step.index)
         return [self.steps[i] for i in sorted(touched)]
-
-    def frontier(self, names: Names) -> set[int]:
-        """Steps that are not affected, but whose value an affected one takes."""
-        steps = self.affected(names)
-        inside = {step.index for step in steps}
-        return {i for step in steps for i in step.reads} - inside
 
     def load(self, weights: Weights) -> None:
         """Let the steps compute with these weights from now on."""

@@ -6,6 +6,8 @@ joined. All models are scored on the same samples, so the standard error of any 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,19 +26,28 @@ class Moments:
 
     def add(self, scores: Tensor) -> None:
         """Scores of more samples, shape (M, V, n), double."""
-        count = scores.shape[2]
-        mean = scores.mean(dim=2)
-        centred = scores - mean[:, :, None]
-        products = (centred @ centred.transpose(1, 2)).cpu().numpy()
-        apart = mean.cpu().numpy() - self.mean
+        add_all([self], scores[None])
+
+    def _join(self, count: int, mean: Array, products: Array) -> None:
+        """The mean and the centred products of `count` more samples."""
+        apart = mean - self.mean
         total = self.count + count
         self.products += products + apart[:, :, None] * apart[:, None, :] * (self.count * count / total)
         self.mean += apart * (count / total)
         self.count = total
 
-    def error(self, weights: Array) -> Array:
-        """Standard errors of weighted sums of the models' means: (V,) gives (M,); NaN for a single sample."""
+    def error(self, weights: Array, metric: int) -> float:
+        """Standard error of a weighted sum of the models' means, weights (V,); NaN for a single sample."""
         if self.count < 2:
-            return np.full(len(self.mean), np.nan)
-        squares = np.einsum("v,mvw,w->m", weights, self.products, weights)
-        return np.asarray(np.sqrt(np.maximum(squares, 0.0) / (self.count - 1) / self.count))
+            return math.nan
+        square = float(weights @ self.products[metric] @ weights)
+        return math.sqrt(max(square, 0.0) / (self.count - 1) / self.count) if square == square else math.nan
+
+
+def add_all(many: Sequence[Moments], scores: Tensor) -> None:
+    """Scores of more samples for several moments at once, shape (len(many), M, V, n), double."""
+    mean = scores.mean(dim=3)
+    centred = scores - mean[..., None]
+    products = (centred @ centred.transpose(2, 3)).cpu().numpy()
+    for one, own_mean, own_products in zip(many, mean.cpu().numpy(), products, strict=True):
+        one._join(scores.shape[3], own_mean, own_products)

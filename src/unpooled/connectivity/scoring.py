@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,7 @@ class Samples:
     X: Tensor
     y: Tensor
     metrics: Mapping[str, Metric]
+    _latest: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -79,8 +80,17 @@ class Samples:
         target = self.y[start:stop]
         if models is None:
             return self._values(output, target)
-        found = self._values(output.flatten(0, 1), target.repeat(models, *[1] * (target.dim() - 1)))
+        found = self._values(output.flatten(0, 1), self._repeated(start, stop, models))
         return found.view(len(self.metrics), models, -1).transpose(0, 1)
+
+    def _repeated(self, start: int, stop: int, models: int) -> Tensor:
+        """The targets of these samples, once for each model; kept, because many cuts ask for them in a row."""
+        if self._latest.get("asked") != (start, stop, models):
+            target = self.y[start:stop]
+            made = target.repeat(models, *[1] * (target.dim() - 1))
+            self._latest.update(asked=(start, stop, models), targets=made)
+        targets: Tensor = self._latest["targets"]
+        return targets
 
     def _values(self, output: Tensor, target: Tensor) -> Tensor:
         wanted = list(self.metrics.values())

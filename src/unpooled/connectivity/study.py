@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -228,28 +229,29 @@ class Study:
             "seed": self.seed,
             "align": None if self.alignment is None else self.alignment.facts,
         }
-        return Connectivity(table, pd.DataFrame(cells), self.distances(), facts, tuple(self._notes(table)))
+        return Connectivity(table, pd.DataFrame(cells), self.distances(), facts, tuple(self._notes(barriers)))
 
     def distances(self) -> pd.DataFrame:
         """How far apart the models are, layer by layer and in all."""
         return distances(self.a, self.b, self.layers)
 
-    def _notes(self, barriers: pd.DataFrame) -> list[str]:
+    def _notes(self, barriers: Sequence[Mapping[str, Any]]) -> list[str]:
         notes = []
-        paper = barriers[barriers["reference"] == "mean"]
-        if not paper[["end_a", "end_b"]].map(lambda value: abs(value) < float("inf")).all(axis=None):
+        paper = [row for row in barriers if row["reference"] == "mean"]
+        ends = {row["metric"]: (row["end_a"], row["end_b"], row["unequal_ends"]) for row in paper}
+        if not all(math.isfinite(a) and math.isfinite(b) for a, b, _ in ends.values()):
             notes.append("An end-point is not a finite number: its training diverged, and no barrier means anything.")
-        for metric, rows in paper[paper["unequal_ends"]].groupby("metric", sort=False):
-            half = abs(rows["end_a"].iloc[0] - rows["end_b"].iloc[0]) / 2
+        for metric, (a, b, unequal) in ends.items():
+            if unequal:
+                notes.append(
+                    f"The end-points are unequal in {metric} ({a:.4g} and {b:.4g}): against their mean a layer without "
+                    f"any influence would have barriers of +-{abs(a - b) / 2:.4g}. Look at the references default and "
+                    "hybrid-chord too."
+                )
+        full = [row["barrier"] for row in paper if row["kind"] == "full" and row["metric"] == "error"]
+        if full and max(full) < NO_BARRIER:
             notes.append(
-                f"The end-points are unequal in {metric} ({rows['end_a'].iloc[0]:.4g} and "
-                f"{rows['end_b'].iloc[0]:.4g}): against their mean a layer without any influence would have "
-                f"barriers of +-{half:.4g}. Look at the references default and hybrid-chord too."
-            )
-        full = paper[(paper["kind"] == "full") & (paper["metric"] == "error")]["barrier"]
-        if len(full) and full.max() < NO_BARRIER:
-            notes.append(
-                f"No full barrier: {full.max():z.2f} points of error, below {NO_BARRIER:g}. There is nothing to "
+                f"No full barrier: {max(full):z.2f} points of error, below {NO_BARRIER:g}. There is nothing to "
                 "localise."
             )
         if self.alignment is not None:

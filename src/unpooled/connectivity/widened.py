@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unpooled.connectivity.checkpoints import Weights
-from unpooled.connectivity.cuts import mixed
+from unpooled.connectivity.cuts import mixed, stacked
 from unpooled.connectivity.graph import Step
 from unpooled.connectivity.layers import is_statistic
 
@@ -41,6 +41,8 @@ BATCHED = {
 }
 """They take a batch of samples with so many dimensions in all: K batches become one."""
 
+FEW_OUTPUTS = 16
+
 
 def widened(step: Step, shared: Mapping[int, Any], wide: Mapping[int, Any], move: Move, *, last: bool = False) -> Any:
     """The step's values for all models of the cut, (K, ...); or a plain value where all models agree by nature.
@@ -51,7 +53,7 @@ def widened(step: Step, shared: Mapping[int, Any], wide: Mapping[int, Any], move
     takes = [i for i in step.reads if i in wide]
     if moved and not takes:
         if step.module is None:
-            return torch.stack([move.at(step.entries[0], k) for k in range(len(move.alphas))])
+            return move.every(step.entries[0])
         if step.affine and move.exact and not any(map(is_statistic, moved)):
             return _on_a_line(step, shared, move, moved)
     if (
@@ -61,10 +63,10 @@ def widened(step: Step, shared: Mapping[int, Any], wide: Mapping[int, Any], move
         and len(moved) == len(step.entries)
         and wide[takes[0]].dim() == 3
     ):
-        weight = torch.stack([move.at(f"{step.prefix}weight", k) for k in range(len(move.alphas))])
-        bias = _stacked(f"{step.prefix}bias", move)
-        product = torch.bmm(wide[takes[0]], weight.transpose(1, 2))
-        return product if bias is None else product.add_(bias[:, None])
+        weight, bias = move.every(f"{step.prefix}weight").transpose(1, 2), f"{step.prefix}bias"
+        if bias not in step.entries:
+            return torch.bmm(wide[takes[0]], weight)
+        return torch.baddbmm(move.every(bias)[:, None], wide[takes[0]], weight)
     if moved:
         return _one_by_one(step, shared, wide, takes, move, moved)
     return _alike(step, shared, wide, takes, last)
@@ -87,19 +89,25 @@ class Move:
         """An entry of model k."""
         return mixed(self.start[name], self.stop[name], self.alphas[k])
 
+    def every(self, name: str) -> Tensor:
+        """An entry of all models, which come first."""
+        return stacked(self.start[name], self.stop[name], self.alphas)
+
 
 def _on_a_line(step: Step, shared: Mapping[int, Any], move: Move, moved: tuple[str, ...]) -> Tensor:
     """Two values instead of K: an affine step's output moves along a line as its parameters do."""
     first, last = (
-        step.value(shared, None if end is move.loaded else {name: end[name] for name in moved})
+        _loaded(step, shared) if end is move.loaded else step.value(shared, {name: end[name] for name in moved})
         for end in (move.start, move.stop)
     )
     places = torch.tensor(move.alphas, dtype=first.dtype, device=first.device).view(-1, *[1] * first.dim())
     return torch.lerp(first[None], last[None], places)
 
 
-def _stacked(name: str, move: Move) -> Tensor | None:
-    return torch.stack([move.at(name, k) for k in range(len(move.alphas))]) if name in move.names else None
+def _loaded(step: Step, shared: Mapping[int, Any]) -> Tensor:
+    """The base model's value, which may have been kept."""
+    value: Tensor = shared[step.index] if step.index in shared else step.value(shared)
+    return value
 
 
 def _one_by_one(
@@ -121,6 +129,8 @@ def _alike(step: Step, shared: Mapping[int, Any], wide: Mapping[int, Any], takes
     module, x = step.module, wide[takes[0]]
     if isinstance(module, nn.ReLU) and last:
         return x.relu_()
+    if type(module) is nn.Linear and x.dim() == 3:
+        return _products(module, x)
     if step.node is None or step.node.op == "output" or (isinstance(module, ANY_LEADING) and len(takes) == 1):
         return step.value({**shared, takes[0]: x})
     dimensions = BATCHED.get(type(module)) if module is not None else None
@@ -137,6 +147,23 @@ def _alike(step: Step, shared: Mapping[int, Any], wide: Mapping[int, Any], takes
     if isinstance(value_of_one, (tuple, list)) and not all(isinstance(part, Tensor) for part in value_of_one):
         return Plain(value_of_one)
     return torch.func.vmap(one)(*(wide[i] for i in takes))
+
+
+def _products(module: nn.Linear, x: Tensor) -> Tensor:
+    """A linear layer's values for (K, n, m). Adding the bias afterwards is faster than to begin with it.
+
+    Few outputs are computed with outputs first, which is how they are scored.
+    """
+    rows = x.flatten(0, 1)
+    if module.out_features > FEW_OUTPUTS:
+        product = torch.mm(rows, module.weight.t())
+        if module.bias is not None:
+            product.add_(module.bias)
+        return product.view(*x.shape[:2], -1)
+    turned = torch.mm(module.weight, rows.t())
+    if module.bias is not None:
+        turned.add_(module.bias[:, None])
+    return turned.view(-1, *x.shape[:2]).permute(1, 2, 0)
 
 
 class Plain:
