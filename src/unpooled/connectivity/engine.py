@@ -23,8 +23,8 @@ from unpooled.connectivity.scoring import Samples
 from unpooled.connectivity.widened import Move, Plain, widened
 from unpooled.errors import Unsupported
 
-TOGETHER = 64
-"""Cuts whose scores are added up at once."""
+TOGETHER = 1_000_000
+"""Bytes of outputs of several cuts that wait to be scored at once."""
 _Way = list[tuple[Step, bool, list[int]]]
 CHECKED = 8
 """Samples on which the steps are compared with the model itself before work starts."""
@@ -56,13 +56,14 @@ class Engine:
         """Samples at a time, and the work in passes of all samples through one whole model."""
         work = self.sizes.work
         whole = sum(work)
-        passes = float(len(self.bases) + 1)
+        passes = float(len(self.bases))
         for cut in cuts:
             affected = self.program.affected(cut.names)
             inside = {step.index for step in affected}
             models = len(cut.alphas)
             passes += sum(work[s.index] * (2 if memory.on_a_line(s, cut, inside) else models) for s in affected) / whole
-        return memory.chunk(self.program, cuts, self.sizes, self._kept(cuts), len(self.scored), self.budget), passes
+        keep = [i for base in self.bases for i in self._kept([cut for cut in cuts if cut.base == base])]
+        return memory.chunk(self.program, cuts, self.sizes, keep, len(self.scored), self.budget), passes
 
     def pass_of(self, rows: int) -> None:
         """One pass of so many samples through the whole model, to see how long it takes."""
@@ -92,34 +93,30 @@ class Engine:
         with torch.no_grad():
             for i in range(0, rows, size):
                 j = min(i + size, rows)
-                ends = self._ends(i, j)
-                for base in self.bases:
+                began = {base: self._began(base, kept[base], i, j) for base in self.bases}
+                ends = torch.stack([self.scored.scores(began[base][0], i, j) for base in list(self.bases)[:2]])
+                held = sum(memory.nbytes(value) for _, shared in began.values() for value in shared.values())
+                for base, (output, shared) in began.items():
                     self.program.load(self.bases[base])
-                    output, shared = self.program.run(self.scored.X[i:j], kept[base])
-                    held = sum(map(memory.nbytes, shared.values()))
                     waiting: dict[int, list[tuple[Moments, Tensor]]] = {}
                     for cut, way, moments in zip(cuts, ways, found, strict=True):
                         if cut.base != base:
                             continue
-                        scores = self._scores(cut, way, output, shared, held, i, j)
                         together = waiting.setdefault(len(cut.alphas), [])
-                        together.append((moments, scores))
-                        if len(together) == TOGETHER:
-                            _add(waiting.pop(len(cut.alphas)), ends)
+                        together.append((moments, self._output(cut, way, output, shared, held)))
+                        if memory.nbytes(together[0][1]) * len(together) > TOGETHER:
+                            self._add(waiting.pop(len(cut.alphas)), ends, i, j)
                         done += len(cut.alphas)
                         told(done, total)
                     for together in waiting.values():
-                        _add(together, ends)
+                        self._add(together, ends, i, j)
         self.evaluations += total // -(-rows // size) + len(self.bases)
         return found
 
-    def _ends(self, i: int, j: int) -> Tensor:
-        """Scores of the end-points on samples i..j, shape (2, metrics, n)."""
-        ends = []
-        for base in list(self.bases)[:2]:
-            self.program.load(self.bases[base])
-            ends.append(self.scored.scores(self.program.run(self.scored.X[i:j], set())[0], i, j))
-        return torch.stack(ends)
+    def _began(self, base: str, keep: set[int], i: int, j: int) -> tuple[Tensor, dict[int, Any]]:
+        """The output of a base model on samples i..j, and the values in `keep`."""
+        self.program.load(self.bases[base])
+        return self.program.run(self.scored.X[i:j], keep)
 
     def _way(self, cut: Cut) -> _Way:
         """Steps of a cut, whether each may overwrite what it takes, and whose values are used up by it."""
@@ -127,13 +124,10 @@ class Engine:
         used_up = [[i for i in step.reads if max(readers[i]) == step.index] for step in steps]
         return [(step, self.program.alone(step), gone) for step, gone in zip(steps, used_up, strict=True)]
 
-    def _scores(
-        self, cut: Cut, way: _Way, output: Tensor, shared: Mapping[int, Any], held: int, i: int, j: int
-    ) -> Tensor:
-        """Scores of the cut's models on samples i..j, shape (K, metrics, n)."""
-        models = len(cut.alphas)
+    def _output(self, cut: Cut, way: _Way, output: Tensor, shared: Mapping[int, Any], held: int) -> Tensor:
+        """Outputs of the cut's models, shape (K, n, ...)."""
         if not way or way[-1][0].index != len(self.program.steps) - 1:  # no influence on the output
-            return self.scored.scores(output, i, j)[None].expand(models, -1, -1)
+            return output[None].expand(len(cut.alphas), *output.shape)
         start, stop = cut.ends()
         move = Move(cut.names, start, stop, cut.alphas, self.bases[cut.base])
         plain, wide, live = dict(shared), dict[int, Any](), held
@@ -148,11 +142,13 @@ class Engine:
             for read in used_up:
                 if read in wide:
                     live -= memory.nbytes(wide.pop(read))
-        return self.scored.scores(wide[self.program.steps[-1].index], i, j, models)
+        found: Tensor = wide[self.program.steps[-1].index]
+        return found
 
-
-def _add(together: Sequence[tuple[Moments, Tensor]], ends: Tensor) -> None:
-    """Scores (K, metrics, n) of several cuts, and of both end-points after each, go into their moments."""
-    inner = torch.stack([scores for _, scores in together])
-    both = ends[None].expand(len(together), *ends.shape)
-    add_all([moments for moments, _ in together], torch.cat([inner, both], dim=1).transpose(1, 2))
+    def _add(self, together: Sequence[tuple[Moments, Tensor]], ends: Tensor, i: int, j: int) -> None:
+        """Outputs (K, n, ...) of several cuts on samples i..j, and both end-points after each, go into moments."""
+        outputs = [output for _, output in together]
+        none = ends.new_empty((len(outputs), 0, *ends.shape[1:]))
+        inner = self.scored.scores_of(outputs, i, j) if len(outputs[0]) else none
+        both = ends[None].expand(len(together), *ends.shape)
+        add_all([moments for moments, _ in together], torch.cat([inner, both], dim=1).transpose(1, 2))

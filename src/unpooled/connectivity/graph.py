@@ -67,7 +67,8 @@ class Step:
     @cached_property
     def single(self) -> bool:
         """Whether its only argument is another step's value."""
-        return self.node is not None and len(self.reads) == 1 and self.node.args == tuple(self.node.all_input_nodes)
+        node = self.node
+        return node is not None and len(node.args) == 1 and not node.kwargs and node.args[0] in node.all_input_nodes
 
     def value(self, given: Mapping[int, Any], moved: Weights | None = None) -> Any:
         """The step's value from those of the steps that it reads, with the weights loaded, but for those in `moved`."""

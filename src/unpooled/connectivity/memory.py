@@ -86,8 +86,11 @@ def peak(program: Program, cut: Cut, sizes: Sizes) -> float:
     return most
 
 
-def chunk(program: Program, cuts: Sequence[Cut], sizes: Sizes, keep: set[int], rows: int, budget: int) -> int:
-    """Samples at a time. Raises `BadSetting` where not even one fits into `budget` bytes."""
+def chunk(program: Program, cuts: Sequence[Cut], sizes: Sizes, keep: Sequence[int], rows: int, budget: int) -> int:
+    """Samples at a time; `keep` are the values kept of all base models, in all.
+
+    Raises `BadSetting` where not even one fits into `budget` bytes.
+    """
     shared = sum(sizes.bytes[i] for i in keep) + 2 * max(sizes.bytes)
     each = shared + max((peak(program, cut, sizes) for cut in cuts), default=0.0)
     if each > budget:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,15 +32,26 @@ def loss_and_error(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     Classes come first, because rows of ten would waste the processor, and the place of the greatest, which takes many
     times as long to find as the greatest itself, is looked for only where it is not plain (ties, no numbers).
     """
-    flat, right = output.flatten(0, -2), target.reshape(1, -1)
-    others = torch.empty(flat.t().shape, dtype=torch.promote_types(flat.dtype, torch.float32), device=flat.device)
-    others.copy_(flat.t())  # always a copy: it is overwritten below
+    return _loss_and_error(output[None], target)
+
+
+def _loss_and_error(outputs: Sequence[Tensor] | Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of several outputs, one after the other; `target` is that of all."""
+    first, right = outputs[0], target.reshape(1, -1)
+    wide = torch.promote_types(first.dtype, torch.float32)
+    others = torch.empty((first.shape[-1], right.shape[1]), dtype=wide, device=first.device)
+    place = 0
+    for output in outputs:  # always a copy: it is overwritten below
+        flat = output.flatten(0, -2).t()
+        others[:, place : place + flat.shape[1]] = flat
+        place += flat.shape[1]
     chosen = others.gather(0, right)[0]
     greatest_other = others.scatter_(0, right, -torch.inf).amax(dim=0)
     wrong, fine = chosen < greatest_other, chosen > greatest_other
     unclear = ~(wrong | fine)
     if bool(unclear.any()):
-        wrong[unclear] = flat[unclear].argmax(dim=-1) != right[0, unclear]
+        whole = others[:, unclear].scatter_(0, right[:, unclear], chosen[None, unclear])
+        wrong[unclear] = whole.argmax(dim=0) != right[0, unclear]
     greatest = torch.maximum(greatest_other, chosen)
     spread = others.sub_(greatest).exp_().sum(dim=0).add_((chosen - greatest).exp_()).log_()
     return _by_sample(spread + greatest - chosen, target), 100 * _by_sample(wrong.double(), target)
@@ -72,16 +83,15 @@ class Samples:
     def __len__(self) -> int:
         return len(self.y)
 
-    def scores(self, output: Tensor, start: int, stop: int, models: int | None = None) -> Tensor:
-        """The metrics of samples start..stop, double, shape (metrics, n); `output` is (n, ...).
+    def scores(self, output: Tensor, start: int, stop: int) -> Tensor:
+        """The metrics of samples start..stop, double, shape (metrics, n); `output` is (n, ...)."""
+        return self._values([output], self.y[start:stop])
 
-        With `models` = K outputs are (K, n, ...) and the result is (K, metrics, n).
-        """
-        target = self.y[start:stop]
-        if models is None:
-            return self._values(output, target)
-        found = self._values(output.flatten(0, 1), self._repeated(start, stop, models))
-        return found.view(len(self.metrics), models, -1).transpose(0, 1)
+    def scores_of(self, outputs: Sequence[Tensor], start: int, stop: int) -> Tensor:
+        """The same for several models: outputs are (K, n, ...), as many as C, and the result is (C, K, metrics, n)."""
+        models = outputs[0].shape[0] * len(outputs)
+        found = self._values([part.flatten(0, 1) for part in outputs], self._repeated(start, stop, models))
+        return found.view(len(self.metrics), len(outputs), outputs[0].shape[0], -1).movedim(0, 2)
 
     def _repeated(self, start: int, stop: int, models: int) -> Tensor:
         """The targets of these samples, once for each model; kept, because many cuts ask for them in a row."""
@@ -92,11 +102,12 @@ class Samples:
         targets: Tensor = self._latest["targets"]
         return targets
 
-    def _values(self, output: Tensor, target: Tensor) -> Tensor:
+    def _values(self, outputs: Sequence[Tensor], target: Tensor) -> Tensor:
         wanted = list(self.metrics.values())
         both: dict[Metric, Tensor] = {}
         if cross_entropy in wanted and error in wanted:
-            both = dict(zip((cross_entropy, error), loss_and_error(output, target), strict=True))
+            both = dict(zip((cross_entropy, error), _loss_and_error(outputs, target), strict=True))
+        output = torch.cat(list(outputs)) if len(both) < len(wanted) else outputs[0]
         return torch.stack([(both[m] if m in both else m(output, target)).double() for m in wanted])
 
 

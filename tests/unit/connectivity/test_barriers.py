@@ -118,8 +118,9 @@ def test_moments_of_pieces_are_those_of_the_whole() -> None:
         pieces.add(piece)
     weights = np.array([1.0, -0.5, -0.5])
     sums = np.einsum("v,mvn->mn", weights, scores.numpy())
-    assert pieces.error(weights) == pytest.approx(sums.std(axis=1, ddof=1) / np.sqrt(50))
-    assert whole.error(weights) == pytest.approx(pieces.error(weights))
+    for metric, wanted in enumerate(sums.std(axis=1, ddof=1) / np.sqrt(50)):
+        assert pieces.error(weights, metric) == pytest.approx(wanted)
+        assert whole.error(weights, metric) == pytest.approx(wanted)
 
 
 def _state(model: nn.Module) -> Any:

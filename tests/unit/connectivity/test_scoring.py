@@ -41,6 +41,7 @@ def test_models_at_once_are_scored_as_one_by_one(alike: torch.nn.Module) -> None
     X, y = torch.randn(6, 64, generator=torch.Generator().manual_seed(0)), torch.arange(6)
     scored = samples((X, y), ["error", "loss"], dtype=torch.float32, device=torch.device("cpu"))
     outputs: Tensor = torch.stack([alike(X), 2 * alike(X), torch.zeros(6, 10)]).detach()
-    together = scored.scores(outputs[:, 2:5], 2, 5, 3)
-    for one, output in zip(together, outputs[:, 2:5], strict=True):
-        assert torch.equal(one, scored.scores(output, 2, 5))
+    together = scored.scores_of([outputs[:, 2:5], outputs[:, 2:5] + 1], 2, 5)
+    for found, more in zip(together, (0, 1), strict=True):
+        for one, output in zip(found, outputs[:, 2:5], strict=True):
+            assert torch.equal(one, scored.scores(output + more, 2, 5))
