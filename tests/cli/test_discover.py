@@ -55,6 +55,24 @@ def test_a_folder_of_sites_gives_a_graph_a_folder_and_a_page(clinics: Path, call
     assert call("resume", out).code == 0
 
 
+@pytest.mark.parametrize("search", ["ges", "delete_first"])
+def test_numbers_and_categories_and_an_arrow_that_cannot_be(
+    clinics: Path, call: Call, tmp_path: Path, search: str
+) -> None:
+    for path in clinics.iterdir():
+        table = pd.read_csv(path)
+        table.assign(severe=np.where(table["pain"] > 0.5, "yes", "no")).to_csv(path, index=False)
+    done = call(
+        "discover", clinics, "--search", search, "--forbidden", "severe->pain", "--tiers", "pain=0",
+        "--tiers", "dose=1", "--out", tmp_path / "run", "--format", "json",
+    )  # fmt: skip
+    result = json.loads(done.out)
+    assert (done.code, result["score_name"]) == (0, "conditional_gaussian")
+    edges = {(edge["from"], edge["mark"], edge["to"]) for edge in result["edges"]}
+    assert {("pain", "->", "severe"), ("pain", "->", "dose")} <= edges
+    assert "conditional_gaussian" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
 def test_json_has_all_of_it(clinics: Path, call: Call, tmp_path: Path) -> None:
     done = call("discover", clinics, "--format", "json", "--out", tmp_path / "run")
     result = json.loads(done.out)

@@ -17,7 +17,7 @@ from unpooled.causal.orion import orion_of_tables
 from unpooled.causal.peri import peri
 from unpooled.causal.scores import mixed, summed
 from unpooled.causal.search import ges
-from unpooled.errors import BadData
+from unpooled.errors import BadData, BadSetting
 from unpooled.seeds import Streams
 from unpooled.sites.loading import read_sites
 from unpooled.sites.transports.in_process import InProcess
@@ -160,6 +160,11 @@ def test_numbers_named_as_categories_are_categories_at_every_site() -> None:
     found = up.discover(tables, categorical=["smoker"])
     assert found.graph == up.discover(wards(300, 2)).graph
     assert "gain at ward0" in found.edges.columns
+
+
+def test_an_attack_on_correlations_is_refused_before_the_search_where_there_are_categories() -> None:
+    with pytest.raises(BadSetting, match="Correlations leak from Gaussian scores, and the score of numbers and categ"):
+        up.discover(wards(50, 3), leakage=True)
 
 
 @pytest.mark.parametrize("method", ["orion", "combined", "globe"])

@@ -14,6 +14,7 @@ from unpooled.causal.discovery.scores import choose
 from unpooled.causal.discovery.settings import Settings
 from unpooled.causal.discovery.support import DrawnSites, Support
 from unpooled.causal.peri.leakage import SCALES, leakage
+from unpooled.causal.scores.announced import GAUSSIAN
 from unpooled.errors import BadSetting, did_you_mean
 from unpooled.seeds import Streams
 from unpooled.sites.federation import Federation
@@ -73,6 +74,11 @@ def run(federation: Federation, settings: Settings, watch: Watch | None = None) 
             raise BadSetting("To draw sites anew there have to be several: use bootstrap_over='rows'.")
         if settings.leakage and not isinstance(federation, InProcess):
             raise BadSetting("leakage needs the truth to measure an attacker's error: run it on a simulation.")
+        if settings.leakage and score not in GAUSSIAN:
+            raise BadSetting(
+                f"Correlations leak from Gaussian scores, and the score of {agreed.type} is {score!r}: leave leakage "
+                "out, or take score='bic' for numbers."
+            )
         told(f"searching ({settings.method})", 0, total)
         outcome = METHODS[settings.method](federation, agreed, score, settings)
         counter.close("search")
