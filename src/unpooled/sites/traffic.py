@@ -28,6 +28,9 @@ class Traffic:
         table = self.kinds.get(kind)
         if table is None:
             table = self.kinds[kind] = np.zeros((len(self.names), 4), dtype=np.int64)
+        if isinstance(up, int) and isinstance(down, int):
+            table[sites] += (1, up, 1, down)
+            return
         table[sites, 0] += 1
         table[sites, 1] += up
         table[sites, 2] += 1

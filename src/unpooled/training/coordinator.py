@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -177,14 +178,14 @@ class Coordinator:
         recipients = None if pull is None else pull.recipients
         answers = self._ask(question, active, riding, step, recipients)
         names, losses = _losses(answers)
-        if losses is not None and not np.isfinite(losses).all():
+        self.loss = float("nan") if losses is None else float(losses.mean())
+        if losses is not None and not isfinite(self.loss) and not np.isfinite(losses).all():
             place = int(np.flatnonzero(~np.isfinite(losses))[0])
             name = names[place]
             span = f"local step {step + 1}" if steps == 1 else f"local steps {step + 1} to {step + steps}"
             raise Diverged(
                 f"The training loss at site '{name}' is {losses[place]} in {span}: lower lr, or check the data there."
             )
-        self.loss = float("nan") if losses is None else float(losses.mean())
         if poll is not None:
             self._polled = np.zeros(self.facts.sites, dtype=bool)
             self._polled[slice(None) if active is None else active] = _field(answers, "beyond")
