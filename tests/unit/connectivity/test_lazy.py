@@ -16,8 +16,8 @@ from unpooled.connectivity import distances, open_checkpoint
 from unpooled.connectivity.lazy import TYPES, LazyWeights
 from unpooled.errors import BadData
 
-LAYERS, SIDE, ROOM = 40, 1024, 100_000_000
-"""Tensors of 4 MB, 168 MB a file, to be compared in 100 MB."""
+LAYERS, SIDE, ROOM = 80, 1024, 200_000_000
+"""Tensors of 4 MB, 336 MB a file, to be compared in 200 MB."""
 COMPARE = """
 import resource, sys
 from unpooled.connectivity import distances, layers_of, open_checkpoint
@@ -56,7 +56,8 @@ def test_a_checkpoint_larger_than_a_limit_on_memory_is_compared_within_it(tmp_pa
         [sys.executable, "-c", COMPARE, *map(str, files), str(ROOM)],
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # One arena: each further one reserves 64 MB of addresses, which the limit counts.
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
         check=False,
     )
     assert done.stdout.split() == ["too", "large", str(LAYERS + 1)], done.stderr
