@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from tests.cli.calls import Call
-from tests.unit.connectivity.nets import mlp
+from tests.unit.connectivity.nets import mlp, trained
 from unpooled.connectivity import connect
+from unpooled.connectivity.perturb import robustness
 
 
 @pytest.fixture
@@ -51,6 +52,81 @@ def test_tables_and_report_come_from_the_same_numbers(models: Path, call: Call) 
         (models / name).unlink()
     assert call("report", models / "run").code == 0
     assert (models / "run" / "report.html").read_bytes() == page
+
+
+@pytest.fixture
+def ways(models: Path) -> list[object]:
+    """Options for initial weights and snapshots on the way, two epochs of each model."""
+    for which, seed in (("a", 0), ("b", 1)):
+        start = mlp(seed + 10)
+        save_file(start.state_dict(), models / f"{which}-0.safetensors")
+        end = mlp(seed).state_dict()
+        for epoch in (1, 2):
+            states = {k: torch.lerp(v, end[k], epoch / 3) for k, v in start.state_dict().items()}
+            save_file(states, models / f"{which}-epoch-{epoch}.safetensors")
+    found: list[object] = ["--starts", f"{models / 'a-0.safetensors'},{models / 'b-0.safetensors'}"]
+    for which in "ab":
+        found += [f"--snapshots-{which}", models / f"{which}-epoch-*.safetensors"]
+    return found
+
+
+MEASURES = "robustness,subspaces,flatness,resets,features,ways,epochs"
+TABLES = ("robustness", "subspaces", "spaces", "flatness", "resets", "features", "ways", "epochs")
+
+
+def test_every_measure_is_planned_recorded_and_on_the_page(models: Path, ways: list[object], call: Call) -> None:
+    shown = call(*_asked(models, "--measures", MEASURES, "--draws", 30, "--format", "json", *ways))
+    assert shown.code == 0, shown.err
+    for name in ("barriers", *MEASURES.split(",")):
+        assert f"{name}: " in shown.err
+    assert "In all about" in shown.err
+    told = json.loads(shown.out)["comparisons"][0]["measures"]
+    assert told["resets"]["tables"] == ["resets"]
+    assert told["robustness"]["models_scored"] > 100
+    rows = json.loads((models / "run" / "measures.json").read_text())
+    for name in TABLES:
+        flat, table = pd.read_csv(models / "run" / f"{name}.csv"), pd.read_parquet(models / "run" / f"{name}.parquet")
+        assert len(flat) == len(table) == len(rows[name]) > 0
+        assert flat.columns.tolist() == table.columns.tolist()
+        assert not flat[[c for c in ("kind", "part", "layer", "metric", "default") if c in flat]].isna().any(axis=None)
+    with np.load(models / "data.npz") as arrays:
+        data = arrays["X"], arrays["y"]
+    wanted = robustness(mlp(0), mlp(1), data, draws=30)
+    assert pd.read_parquet(models / "run" / "robustness.parquet")["random"].tolist() == pytest.approx(
+        wanted["random"].tolist()
+    )
+    epochs = pd.read_csv(models / "run" / "epochs.csv")
+    assert sorted(set(epochs["epoch"])) == [1, 2]
+    page = (models / "run" / "report.html").read_text()
+    for title in (
+        "While the models trained",
+        "Which directions are flat?",
+        "Relative flatness",
+        "How far training went",
+    ):
+        assert f">{title}</h3>" in page
+    (models / "run" / "report.html").unlink()
+    assert call("report", models / "run").code == 0
+    assert (models / "run" / "report.html").read_text() == page
+
+
+def test_criticality_on_the_data_that_a_model_learned(models: Path, call: Call) -> None:
+    rng = np.random.default_rng(0)
+    X, y = torch.tensor(rng.normal(size=(40, 64)), dtype=torch.float32), torch.tensor(rng.integers(10, size=40))
+    np.savez(models / "data.npz", X=X.numpy(), y=y.numpy())
+    for which, seed in (("a", 0), ("b", 1)):
+        start = mlp(seed, (64, 8, 10))
+        save_file(start.state_dict(), models / f"{which}-0.safetensors")
+        weights = trained(start, X, y, seed=seed, epochs=20).state_dict()
+        save_file(weights, models / "a.safetensors") if which == "a" else torch.save(weights, models / "b.pt")
+    starts = f"{models / 'a-0.safetensors'},{models / 'b-0.safetensors'}"
+    asked = "--measures", "criticality", "--draws", 2, "--cuts", "full", "--starts", starts
+    shown = call(*_asked(models, *asked))
+    assert shown.code == 0, shown.err
+    table = pd.read_csv(models / "run" / "criticality.csv")
+    assert table["model"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert (table["criticality"] > 0).all()
+    assert "Module criticality" in (models / "run" / "report.html").read_text()
 
 
 def test_json_and_a_finished_run_is_not_computed_again(models: Path, call: Call) -> None:
@@ -95,6 +171,12 @@ REFUSED: dict[str, tuple[tuple[object, ...], str]] = {
     "points": (("--points", 4), "points must be odd"),
     "align": (("--align", "weight"), "Did you mean 'weights'?"),
     "layers": (("--layers", "rows"), "There is no rule 'rows'"),
+    "measures": (("--measures", "robustnes"), "Did you mean 'robustness'?"),
+    "draws": (("--measures", "robustness", "--draws", 3), "take at least 10"),
+    "aligned": (("--measures", "ways", "--align", "weights"), "before it was aligned: leave --align out"),
+    "starts": (("--measures", "resets"), "needs the initial weights of both models: --starts A0,B0"),
+    "snapshots": (("--snapshots-a", "nowhere-*.pt"), "There is no file 'nowhere-*.pt'"),
+    "epochs": (("--measures", "epochs"), "needs snapshots of both models from the same epochs"),
 }
 
 

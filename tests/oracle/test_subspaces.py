@@ -132,7 +132,7 @@ def test_fourth_defect_all_directions_have_one_length_and_stay_in_their_layer(ha
         found = subspaces(*pair, evaluate=moved, trajectories=_trajectories(halves), ladder=(1,), **settings)  # type: ignore[arg-type]
         rows = found.losses[found.losses["default"] == "a"]
         apart = found.spaces.set_index("part")["distance"]
-        assert set(rows["kind"]) == {"toward", "away", "shrink", "grow", "training", "null", "isotropic", "top-1"}
+        assert set(rows["kind"]) == {"toward", "away", "shrink", "grow", "training", "complement", "isotropic", "top-1"}
         for part, own in rows.groupby("part"):
             wanted = length * apart[part] if "shares" in settings else length
             mine = own[own["metric"] == part]
@@ -166,14 +166,18 @@ def test_the_training_subspace_is_the_fragile_one_and_its_complement_harmless(ha
     """The opposite of the published panel, which came of the four defects: see docs/connectivity.md."""
     found = subspaces(halves.a, halves.b, few, trajectories=_trajectories(halves), shares=(1.0,)).losses
     rise = found[(found["metric"] == "loss") & (found["part"] == "all")].groupby("kind")["rise"].mean()
-    assert rise["null"] < rise["isotropic"] < rise["training"]
+    assert rise["complement"] < rise["isotropic"] < rise["training"]
     assert rise["training"] > 3 * rise["isotropic"]
     assert rise["toward"] < rise["away"]
 
 
 def test_draws_are_named_and_engines_agree(halves: TrainedPair, few: Any) -> None:
     data = few[0][:50], few[1][:50]
-    asked: dict[str, Any] = {"trajectories": _trajectories(halves), "shares": (1.0,), "kinds": ("null", "training")}
+    asked: dict[str, Any] = {
+        "trajectories": _trajectories(halves),
+        "shares": (1.0,),
+        "kinds": ("complement", "training"),
+    }
     fast, again, plain, other = (
         subspaces(halves.a, halves.b, data, **asked, **more).losses["mean"].to_numpy()
         for more in ({}, {}, {"engine": "plain"}, {"seed": 1})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ import typer
 from unpooled.cli.options import Format, OutputFormat
 
 if TYPE_CHECKING:
+    from unpooled.connectivity import Plan
     from unpooled.connectivity.plain import Told
     from unpooled.runs.connect import Comparison
 
@@ -41,11 +42,27 @@ def connect(
     calibration: Annotated[str | None, typer.Option(help="Training data to take statistics from.")] = None,
     engine: Annotated[str, typer.Option(help="auto, fast or plain.")] = "auto",
     memory_mb: Annotated[int, typer.Option(help="Megabytes that the fast engine's values may take.")] = 512,
-    seed: Annotated[int, typer.Option(help="Of the random order of layers.")] = 0,
     align: Annotated[
         str,
         typer.Option(help="Put the second model's units into the order of the first's: none, weights, activations."),
     ] = "none",
+    seed: Annotated[int, typer.Option(help="Of the random order of layers, and of all directions drawn.")] = 0,
+    measures: Annotated[
+        str,
+        typer.Option(
+            help="More to measure: robustness, subspaces, flatness, resets, criticality, features, ways, epochs."
+        ),
+    ] = "",
+    starts: Annotated[
+        str, typer.Option(metavar="A0,B0", help="Initial weights, for subspaces, resets, criticality and ways.")
+    ] = "",
+    snapshots_a: Annotated[
+        str, typer.Option(help="Weights of A on the way: files or patterns; the last number in a name is the epoch.")
+    ] = "",
+    snapshots_b: Annotated[str, typer.Option(help="The same for B; subspaces and epochs need both.")] = "",
+    draws: Annotated[
+        int | None, typer.Option(help="Of random directions, noise and new weights; by default each measure's own.")
+    ] = None,
     title: Annotated[str | None, typer.Option(help="A title for the report.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="By default runs/connect-A-B.")] = None,
     output: OutputFormat = Format.text,
@@ -66,7 +83,7 @@ def connect(
         data,
         model,
         target,
-        cuts=[word.strip() for word in cuts.split(",") if word.strip()],
+        cuts=_words(cuts),
         layers=layers,
         window=window,
         points=points,
@@ -76,9 +93,41 @@ def connect(
         memory_mb=memory_mb,
         seed=seed,
         align=align,
+        measures=_words(measures),
+        starts=_words(starts),
+        snapshots_a=_files(snapshots_a),
+        snapshots_b=_files(snapshots_b),
+        draws=draws,
         **given,
     )
     _run([(comparison, out or default_folder(comparison))], None, as_json=output is Format.json)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _files(text: str) -> list[str]:
+    """Files that fit the patterns. Raises `BadData` for a pattern that fits none."""
+    from glob import glob
+
+    from unpooled.errors import BadData
+
+    found = []
+    for pattern in _words(text):
+        fitting = sorted(glob(pattern))
+        if not fitting:
+            raise BadData(f"There is no file '{pattern}': give snapshots, or a pattern such as 'a-*.safetensors'.")
+        found += fitting
+    return found
+
+
+def _told(plans: Mapping[str, Plan]) -> None:
+    """What each part of the work will cost, and all of it."""
+    for name, plan in plans.items():
+        typer.echo(f"{name}: {plan}" if len(plans) > 1 else str(plan), err=True)
+    if len(plans) > 1:
+        typer.echo(f"In all about {sum(plan.seconds for plan in plans.values()):.1f} s.", err=True)
 
 
 def _demo(out: Path, *, as_json: bool) -> None:
@@ -94,7 +143,7 @@ def _run(comparisons: list[tuple[Comparison, Path]], page: Path | None, *, as_js
     outcomes = []
     for comparison, folder in comparisons:
         with _progress(comparison.title) as told:
-            outcome = execute(comparison, folder, told=told, planned=lambda plan: typer.echo(str(plan), err=True))
+            outcome = execute(comparison, folder, told=told, planned=_told)
         outcomes.append({"folder": str(folder), **outcome})
         if not as_json:
             _show(outcome)

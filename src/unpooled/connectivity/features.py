@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from unpooled.connectivity.checkpoints import Checkpoint
-from unpooled.connectivity.cuts import mixed
-from unpooled.connectivity.plain import Plain
+from unpooled.connectivity.cuts import Cut, mixed
+from unpooled.connectivity.plain import Plain, Told
 from unpooled.connectivity.scoring import Samples
-from unpooled.connectivity.study import Study
+from unpooled.connectivity.study import Prepared, Silent, Study
 from unpooled.errors import BadSetting, Unsupported
 
 
@@ -33,12 +33,25 @@ def feature_linearity(
     whose features are all zero in a model are left out and counted (`used`). Other settings are those of `connect`.
     Raises `BadSetting` for alphas outside (0, 1), `Unsupported` for a function instead of data.
     """
+    return prepared(a, b, data, alphas=alphas, **settings).run(Silent)
+
+
+def prepared(
+    a: Checkpoint, b: Checkpoint, data: tuple[Any, Any], *, alphas: Sequence[float] = (0.5,), **settings: Any
+) -> Prepared[pd.DataFrame]:
+    """`feature_linearity` with its cost, before the work."""
     if not alphas or not all(0 < alpha < 1 for alpha in alphas):
         raise BadSetting(f"alphas must lie between 0 and 1; got {list(alphas)}.")
     study = Study(a, b, data, **{**settings, "cuts": ("full",), "points": 3, "engine": "plain"})
     plain = study.engine
     if not isinstance(plain, Plain) or not isinstance(plain.scored, Samples):
         raise Unsupported("Features are compared sample by sample: give data=(X, y).")
+    mixtures = Cut("a", study.moving(tuple(study.layers)), study.a, study.b, tuple(alphas))
+    return Prepared(study.cost([mixtures]), lambda told: _run(study, plain, alphas, told))
+
+
+def _run(study: Study, plain: Plain, alphas: Sequence[float], told: Told) -> pd.DataFrame:
+    assert isinstance(plain.scored, Samples)
     names = study.moving(tuple(study.layers))
     owners = [name for name, part in plain.model.named_modules() if name and list(part.parameters(recurse=False))]
     owners = owners or [""]  # a single layer is the model
@@ -55,6 +68,7 @@ def feature_linearity(
             for owner in seen[0]:
                 mid = seen[2 + k][owner]
                 sums[owner, alpha].append(_compared(seen[0][owner], seen[1][owner], mid, alpha))
+        told(min(i + plain.batch_size, len(X)), len(X))
     return pd.DataFrame([_row(owner, alpha, parts) for (owner, alpha), parts in sums.items() if parts])
 
 

@@ -15,16 +15,22 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jacrev, vjp
 from torch.nn import functional
 
+from unpooled.connectivity.alike import fitted
+from unpooled.connectivity.checkpoints import Checkpoint, open_checkpoint
+from unpooled.connectivity.plain import Told
 from unpooled.connectivity.scoring import samples
+from unpooled.connectivity.study import Plan, Prepared
 from unpooled.errors import BadSetting, Unsupported, did_you_mean, positive
 from unpooled.seeds import Streams
 
@@ -69,6 +75,42 @@ def relative_flatness(
         "hessian": problem.by_hessian,
     }
     return Flatness(exact[form](), 0.0, form)
+
+
+def prepared(
+    a: Checkpoint, b: Checkpoint, data: tuple[Any, Any], *, model: nn.Module, draws: int = 200, seed: int = 0
+) -> Prepared[pd.DataFrame]:
+    """kappa of every layer of both models that has a matrix or kernel, in the form "products"; and its cost.
+
+    A product with the Hessian is counted as four passes.
+    """
+    positive(draws=draws)
+    models = {which: copy.deepcopy(model) for which in "ab"}
+    for which, weights in (("a", a), ("b", b)):
+        models[which].load_state_dict(dict(fitted(open_checkpoint(weights), model)))
+    parts = [(name, part) for name, part in model.named_modules() if isinstance(getattr(part, "weight", None), Tensor)]
+    layers = [name for name, part in parts if part.weight.dim() > 1]
+    count = 2 * len(layers)
+    first = next(model.parameters())
+    X = samples(data, dtype=torch.float64, device=first.device).X
+    timed = copy.deepcopy(model).double().eval()
+    start = time.perf_counter()
+    with torch.no_grad():
+        timed(X)
+    seconds = (time.perf_counter() - start) * 4 * draws * count
+    plan = Plan(count * draws, 4.0 * draws * count, len(X), len(X), "products", "", seconds)
+
+    def run(told: Told) -> pd.DataFrame:
+        rows: list[dict[str, Any]] = []
+        for which, one in models.items():
+            for layer in layers:
+                found = relative_flatness(one, layer, data, draws=draws, seed=seed)
+                rows.append({"model": which, "layer": layer, "flatness": found.value, "draws": draws})
+                rows[-1]["standard_error"] = found.standard_error
+                told(len(rows), count)
+        return pd.DataFrame(rows)
+
+    return Prepared(plan, run)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
@@ -47,11 +47,23 @@ class Plan:
     seconds: float
 
     def __str__(self) -> str:
+        if not self.models:
+            return "No model has to be scored."
         scored = f" on {self.samples} samples, {self.at_once} at a time" if self.samples else ""
         return (
             f"{self.models} models to score{scored}; engine {self.engine}{self.why}: the work of {self.passes:.1f} "
             f"passes through a whole model, about {self.seconds:.1f} s."
         )
+
+
+NOTHING = Plan(0, 0.0, 0, 0, "none", "", 0.0)
+"""Where no model is scored."""
+
+
+def together(plans: Sequence[Plan]) -> Plan:
+    """The cost of one after the other, of the same kind."""
+    models, passes, seconds = (sum(getattr(plan, name) for plan in plans) for name in ("models", "passes", "seconds"))
+    return replace(plans[0], models=models, passes=passes, seconds=seconds)
 
 
 @dataclass(frozen=True)

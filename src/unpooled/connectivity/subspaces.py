@@ -5,7 +5,7 @@ the part's own way to the other model, so that curves can be compared. The publi
 the whole model down to a layer, which then moves by a fraction only, and they move both models apart, not together.
 
 - toward, away: the unit vector to the other model, and its opposite.
-- training, null: normal in the span of the training's displacements, and in its orthogonal complement (see `spans`).
+- training, complement: normal in the span of the training's displacements, and orthogonal to it (see `spans`).
 - isotropic: normal in all coordinates. shrink, grow: along the weights themselves, which changes the loss of a network
   without biases but not its errors; without this control the training subspace of raw weights looks flat.
 - top-k: normal in the first k principal directions of training.
@@ -35,7 +35,7 @@ from unpooled.seeds import Streams
 
 FIXED = ("toward", "away", "shrink", "grow")
 """Kinds that are one direction each."""
-DRAWN = ("training", "null", "isotropic")
+DRAWN = ("training", "complement", "isotropic")
 """Kinds of which directions are drawn."""
 KINDS = (*FIXED, *DRAWN)
 FEWEST = 30
@@ -124,7 +124,7 @@ def prepared(
         unit = distance if radii is None else 1.0
         for default, own, other in (("a", study.a, study.b), ("b", study.b, study.a)):
             for kind in chosen:
-                if kind == "null" and span.rank == span.parameters:
+                if kind == "complement" and span.rank == span.parameters:
                     continue
                 first, count = len(cuts), 1 if kind in FIXED else draws
                 for draw in range(count):
@@ -165,7 +165,7 @@ def _made(
             return direction(names, own, 1.0, seed)
         if kind == "training":
             return span.sample(random)
-        return span.null_sample(random) if kind == "null" else span.sample(random, int(kind.removeprefix("top-")))
+        return span.null_sample(random) if kind == "complement" else span.sample(random, int(kind.removeprefix("top-")))
 
     if kind not in FIXED:
         return draw

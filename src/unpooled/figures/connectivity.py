@@ -55,8 +55,8 @@ def barrier_map(barriers: pd.DataFrame, reference: str = "mean", *, width: float
                     for r in rows.itertuples()
                 ]
             )
-            names = [_row_name(str(r.kind), str(r.part)) for r in rows.itertuples()]
-            _panel(ax, values, names if narrow or place == 0 else [""] * len(names))
+            names = [row_name(str(r.kind), str(r.part)) for r in rows.itertuples()]
+            panel(ax, values, names if narrow or place == 0 else [""] * len(names), list(DEFAULTS.values()))
             ax.set_title(UNITS.get(metric, metric))
         style.note(
             figure,
@@ -76,15 +76,17 @@ WORDS = {
 """What each reference means, in words."""
 
 
-def _row_name(kind: str, part: str) -> str:
+def row_name(kind: str, part: str) -> str:
+    """What a part is called in a figure."""
     return "full model" if kind == "full" else style.wrap(part, 22)
 
 
-def _panel(ax: Axes, values: Any, names: list[str]) -> None:
+def panel(ax: Axes, values: Any, names: list[str], columns: list[str], *, marked: int = 1) -> None:
+    """A heat-map (rows, columns) whose cells show their numbers; a line below the first `marked` rows."""
     finite = np.abs(values[np.isfinite(values)])
     top = max(float(finite.max()) if finite.size else 0.0, 1e-12)
     ax.grid(False)
-    ax.set_xlim(-0.5, 1.5)
+    ax.set_xlim(-0.5, len(columns) - 0.5)
     ax.set_ylim(len(values) - 0.5, -0.5)
     for (i, j), value in np.ndenumerate(values):
         share = abs(value) / top if np.isfinite(value) else 0.0
@@ -93,13 +95,13 @@ def _panel(ax: Axes, values: Any, names: list[str]) -> None:
             Rectangle((j - 0.5, i - 0.5), 1, 1, color=(ABOVE if value > 0 else BELOW).light, alpha=share, lw=0)
         )
         ax.text(j, i, _number(value), ha="center", va="center", color=style.PAPER if strong else style.INK)
-    ax.set_xticks([0, 1], list(DEFAULTS.values()))
+    ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)
     for side in ax.spines.values():
         side.set_visible(False)
-    if len(values) > 1:
-        ax.axhline(0.5, color=style.PAPER, lw=3)
+    if marked and len(values) > marked:
+        ax.axhline(marked - 0.5, color=style.PAPER, lw=3)
 
 
 def _number(value: float) -> str:

@@ -12,6 +12,7 @@ from unpooled.errors import BadRecord
 from unpooled.figures.connectivity import barrier_map, cumulative_curves, cut_curves
 from unpooled.figures.words import count_text, significant
 from unpooled.report.glossary import CONNECTIVITY_TERMS
+from unpooled.report.measures import measured
 from unpooled.report.record import RUN_AGAIN, Record
 from unpooled.report.section import Cell, Picture, Section, Table, render
 from unpooled.report.svg import figure_html
@@ -29,6 +30,8 @@ PARTS = {
     "settings": "Settings and environment",
     "again": "How to run it again",
 }
+LAST = ("settings", "again")
+"""Parts that come after the measures."""
 UNIT = {"loss": " nats", "error": " points"}
 
 
@@ -42,6 +45,7 @@ def connectivity_page(record: Record, anchor: str, peers: Sequence[Record]) -> S
     for frame in (barriers, cells):
         frame["part"] = frame["part"].astype(str)
     layers = record.frame("layers.csv", LAYERS)
+    measures = measured(record, _main(run["facts"]), anchor)
     html = render(
         "connectivity.html.j2",
         anchor=anchor,
@@ -51,10 +55,13 @@ def connectivity_page(record: Record, anchor: str, peers: Sequence[Record]) -> S
         facts=_facts(run),
         layers=_layers(barriers, layers),
         pictures=_pictures(barriers, cells, run["facts"], anchor),
+        measures=measures,
         config=record.config,
         environment=pairs_table("environment", "Environment", ("What", "Value"), record.environment),
     )
-    named = {f"{anchor}-{key}": text for key, text in PARTS.items()}
+    titles = {**PARTS, **{shown.key: shown.title for shown in measures}}
+    order = [key for key in PARTS if key not in LAST] + [shown.key for shown in measures] + list(LAST)
+    named = {f"{anchor}-{key}": titles[key] for key in order}
     return Section(anchor, str(run["title"]), html, named, CONNECTIVITY_TERMS)
 
 

@@ -21,6 +21,7 @@ from unpooled.errors import BadData, BadRecord, BadSetting, did_you_mean
 from unpooled.runs.environment import environment
 from unpooled.runs.files import read_json, slug, tidy, writable, write_bytes, write_json
 from unpooled.runs.lock import locked
+from unpooled.runs.measures import Asked, epochs_of, make_ready
 from unpooled.runs.pooled import POOLED
 from unpooled.runs.tables import without_none
 from unpooled.sites.reading import file_kind, read_table
@@ -41,6 +42,8 @@ class Comparison:
 
     `data` is a file (NPZ with X and y, or a table with a `target`), or the name of a set that scikit-learn brings.
     `model` is "mlp", whose widths are read from the weights, or `module:function` of one's own, which is executed.
+    `measures` are names of `unpooled.runs.measures.MEASURES`; some need the initial weights of both models (`starts`),
+    or files of weights on the way, whose names end in the epoch (`snapshots_a`, `snapshots_b`).
     """
 
     a: str
@@ -59,6 +62,11 @@ class Comparison:
     memory_mb: int = 512
     seed: int = 0
     align: str = "none"
+    measures: list[str] = field(default_factory=list)
+    starts: list[str] = field(default_factory=list)
+    snapshots_a: list[str] = field(default_factory=list)
+    snapshots_b: list[str] = field(default_factory=list)
+    draws: int | None = None
 
     @property
     def command(self) -> str:
@@ -81,7 +89,7 @@ def execute(
     comparison: Comparison,
     folder: Path,
     *,
-    planned: Callable[[Plan], None] = lambda plan: None,
+    planned: Callable[[Mapping[str, Plan]], None] = lambda plans: None,
     told: Told = lambda done, total: None,
 ) -> dict[str, Any]:
     """Compare, unless the folder holds the finished result already. Raises `BadRecord` where it holds another run."""
@@ -98,49 +106,64 @@ def execute(
     began, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     data = read_data(comparison.data, comparison.target)
     calibration = comparison.calibration
-    study = Study(
-        comparison.a,
-        comparison.b,
-        data,
-        model=model_for(comparison),
-        layers=comparison.layers,
-        cuts=comparison.cuts,
-        window=comparison.window,
-        points=comparison.points,
-        norms=comparison.norms,
-        calibration=None if calibration is None else read_data(calibration, comparison.target)[0],
-        engine=comparison.engine,
-        memory=comparison.memory_mb * 1_000_000,
-        seed=comparison.seed,
-        align=comparison.align,
-    )
+    common: dict[str, Any] = {
+        "layers": comparison.layers,
+        "norms": comparison.norms,
+        "calibration": None if calibration is None else read_data(calibration, comparison.target)[0],
+        "engine": comparison.engine,
+        "memory": comparison.memory_mb * 1_000_000,
+        "seed": comparison.seed,
+    }
+    model, cuts = model_for(comparison), comparison.cuts
+    pair = comparison.a, comparison.b, data
+    more: dict[str, Any] = {"window": comparison.window, "points": comparison.points, "align": comparison.align}
+    study = Study(*pair, model=model, cuts=cuts, **more, **common)
+    snapshots = epochs_of(comparison.snapshots_a), epochs_of(comparison.snapshots_b)
+    asked = Asked(*pair, model, comparison.starts, snapshots, comparison.draws, comparison.align, common)
+    ready = make_ready(comparison.measures, asked)
     writable(folder)
-    planned(study.plan)
+    planned({"barriers": study.plan, **{name: plan for name, (plan, _) in ready.items()}})
     with locked(folder):
         tidy(folder)
         found = study.run(told)
+        measured = {}
+        for name, (plan, run) in ready.items():
+            at = time.perf_counter()
+            tables = run(told)
+            facts = {"tables": list(tables), "models_scored": plan.models, "passes": plan.passes}
+            measured[name] = tables, {**facts, "seconds": time.perf_counter() - at}
         write_bytes(kept, settings)
         write_json(folder / "environment.json", environment())
-        return _written(folder, comparison, found, began, time.perf_counter() - start)
+        return _written(folder, comparison, found, measured, began, time.perf_counter() - start)
 
 
 def _digests(comparison: Comparison) -> dict[str, str]:
     """SHA-256 of what is read, so that a file that was written again is another run."""
     found = {}
-    for name in (comparison.a, comparison.b, comparison.data, comparison.calibration or ""):
+    named = comparison.a, comparison.b, comparison.data, comparison.calibration or ""
+    for name in (*named, *comparison.starts, *comparison.snapshots_a, *comparison.snapshots_b):
         if Path(name).is_file():
             with Path(name).open("rb") as file:
                 found[name] = file_digest(file, "sha256").hexdigest()
     return found
 
 
-def _written(folder: Path, comparison: Comparison, found: Connectivity, began: str, seconds: float) -> dict[str, Any]:
-    for name in TABLES:
-        table: pd.DataFrame = getattr(found, name)
+def _written(
+    folder: Path,
+    comparison: Comparison,
+    found: Connectivity,
+    measured: Mapping[str, tuple[Mapping[str, pd.DataFrame], dict[str, Any]]],
+    began: str,
+    seconds: float,
+) -> dict[str, Any]:
+    more = {name: table for tables, _ in measured.values() for name, table in tables.items()}
+    for name, table in {**{name: getattr(found, name) for name in TABLES}, **more}.items():
         write_bytes(folder / f"{name}.csv", table.to_csv(index=False).encode())
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
         write_bytes(folder / f"{name}.parquet", buffer.getvalue())
+    if more:
+        write_json(folder / "measures.json", {name: _rows(table) for name, table in more.items()})
     null = {metric: _number(found.null_model(metric)) for metric in found.facts["metrics"]} if _both(found) else {}
     outcome = {
         "family": FAMILY,
@@ -156,10 +179,8 @@ def _written(folder: Path, comparison: Comparison, found: Connectivity, began: s
         "facts": {**found.facts, "null_model": null},
         "notes": list(found.notes),
         "cells": [{"status": "finished"}],
-        "barriers": [
-            {k: _number(v) for k, v in row.items()}
-            for row in found.barriers[found.barriers["reference"] == "mean"].to_dict("records")
-        ],
+        "barriers": _rows(found.barriers[found.barriers["reference"] == "mean"]),
+        "measures": {name: facts for name, (_, facts) in measured.items()},
     }
     write_json(folder / "result.json", outcome)
     return outcome
@@ -167,6 +188,10 @@ def _written(folder: Path, comparison: Comparison, found: Connectivity, began: s
 
 def _both(found: Connectivity) -> bool:
     return {"full", "layer"} <= set(found.barriers["kind"])
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): _number(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _number(value: Any) -> Any:

@@ -8,12 +8,17 @@ import numpy as np
 
 from unpooled.runs.connect import Comparison, read_data
 from unpooled.runs.files import write_bytes
+from unpooled.runs.measures import MEASURES
 from unpooled.sites.train_test import train_test
 
 PAIRS = {
     "different-start": ("Digits: two networks from different initialisations", {"same_init": False, "lr": 0.02}),
     "same-start": ("Digits: two networks from one initialisation", {"same_init": True, "lr": 0.05}),
 }
+EPOCHS = (0, 5, 10, 15, 20, 25, 30, 35, 40)
+"""Kept on the way; 0 is the start."""
+SHOWN = [name for name in MEASURES if name != "criticality"]
+"""Criticality belongs to training data, and these are compared on other rows."""
 WIDTHS = (64, 64, 64, 64)
 
 
@@ -33,12 +38,27 @@ def demo_pairs(out: Path) -> list[tuple[Comparison, Path]]:
     found = []
     for name, (title, shared) in PAIRS.items():
         files = [out / f"{name}-{which}.safetensors" for which in "ab"]
+        snapshots = [[out / f"{name}-{which}-{epoch:02d}.safetensors" for epoch in EPOCHS] for which in "ab"]
         if not all(file.is_file() for file in files):
             rows = torch.from_numpy(X[train]), torch.from_numpy(y[train])
-            settings = PairSettings(**shared, epochs=40)  # type: ignore[arg-type]
+            settings = PairSettings(**shared, epochs=EPOCHS[-1], snapshot_every=EPOCHS[1])  # type: ignore[arg-type]
             pair = train_pair(lambda: MLP(WIDTHS).build((64,), 10), *rows, settings)
-            for model, file in zip((pair.a, pair.b), files, strict=True):
+            on_the_way = [a for _, a, _ in pair.snapshots], [b for _, _, b in pair.snapshots]
+            states = [[start, *own] for start, own in zip(pair.starts, on_the_way, strict=True)]
+            for model, file, own, kept in zip((pair.a, pair.b), files, states, snapshots, strict=True):
+                for state, at in zip(own, kept, strict=True):
+                    write_bytes(at, save(dict(state)))
                 write_bytes(file, save(model.state_dict()))
-        comparison = Comparison(str(files[0]), str(files[1]), str(held_out), title=title)
+        first, second = ([str(file) for file in kept] for kept in snapshots)
+        comparison = Comparison(
+            str(files[0]),
+            str(files[1]),
+            str(held_out),
+            title=title,
+            measures=SHOWN,
+            starts=[first[0], second[0]],
+            snapshots_a=first[1:],
+            snapshots_b=second[1:],
+        )
         found.append((comparison, out / name))
     return found
