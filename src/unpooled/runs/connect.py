@@ -117,7 +117,7 @@ def execute(
     model, cuts = model_for(comparison), comparison.cuts
     pair = comparison.a, comparison.b, data
     more: dict[str, Any] = {"window": comparison.window, "points": comparison.points, "align": comparison.align}
-    study = Study(*pair, model=model, cuts=cuts, **more, **common)
+    study = Study(comparison.a, comparison.b, data, model=model, cuts=cuts, **more, **common)
     snapshots = epochs_of(comparison.snapshots_a), epochs_of(comparison.snapshots_b)
     asked = Asked(*pair, model, comparison.starts, snapshots, comparison.draws, comparison.align, common)
     ready = make_ready(comparison.measures, asked)
