@@ -1,14 +1,16 @@
 """Data that lies in partitions: each is fitted where it lies, and only parameters move.
 
-Rows are dealt to parts within their partition, so rows of one kind should not fill a partition alone. Where there are
-feature maps, a pilot of rows travels as well, since all partitions have to share the map's constants.
+With the parameters come two models of each partition to write into, stripped of what they remember of their rows
+(libsvm's support vectors are rows). Rows are dealt to parts within their partition, so rows of one kind should not fill
+a partition alone. Where there are feature maps, a pilot of rows travels as well, since all partitions have to share the
+map's constants.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -132,7 +134,13 @@ def _fit_partition(
     codes = None if work.classes is None else np.searchsorted(work.classes, targets)
     rng = np.random.default_rng(seed)
     dealt = deal(row_numbers(len(targets)), share, codes, rng)
-    return fit_parts(work, Rows(features, targets, weights), dealt.parts, rng.integers(2**31, size=share).tolist())
+    seeds = rng.integers(2**31, size=share).tolist()
+    fitted = fit_parts(work, Rows(features, targets, weights), dealt.parts, seeds)
+    # Written anew, a model of libsvm becomes its linear kind, which has no support vectors.
+    return [
+        one if one.row is None or one.model is None else replace(one, model=work.layout.write(one.model, one.row))
+        for one in fitted
+    ]
 
 
 def _count(features: Array, targets: Array, weights: Array | None) -> int:

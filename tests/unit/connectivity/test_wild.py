@@ -71,7 +71,9 @@ def _whole(name: str) -> str:
 
 def _subspaces(a: nn.Module, b: nn.Module, data: Any) -> None:
     trajectories = [Trajectory(a, [_moved(a, 0), _moved(a, 1)]), Trajectory(b, [_moved(b, 2), _moved(b, 3)])]
-    subspaces(a, b, data, trajectories=trajectories, kinds=("away", "complement"), draws=30, shares=(0.5,), layers=_whole)
+    subspaces(
+        a, b, data, trajectories=trajectories, kinds=("away", "complement"), draws=30, shares=(0.5,), layers=_whole
+    )
 
 
 def _evaluated(a: nn.Module, b: nn.Module, data: Any) -> None:

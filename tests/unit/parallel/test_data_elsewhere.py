@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
 
 from tests.unit.parallel.learners import Nearest, logistic
 from unpooled.combine import Array
 from unpooled.errors import BadData, BadSetting
 from unpooled.parallel import MachineWarning, Parquet, RadonMachine, RadonMachineClassifier
-from unpooled.parallel.rows import Rows, mapped_file
+from unpooled.parallel.fitting import Work
+from unpooled.parallel.parameters import Layout
+from unpooled.parallel.partitions import _fit_partition
+from unpooled.parallel.rows import MappedFile, Rows, mapped_file
 
 
 def machine(estimator: Any, **settings: Any) -> Any:
@@ -57,10 +62,6 @@ def test_only_whole_files_are_mapped_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_only_the_rows_of_its_parts_are_sent(tmp_path: Path, mapped: bool) -> None:
-    import pickle
-
-    from unpooled.parallel.rows import MappedFile
-
     x = np.arange(3000.0).reshape(1000, 3)
     np.save(tmp_path / "x.npy", x)
     file = mapped_file(np.load(tmp_path / "x.npy", mmap_mode="r"))
@@ -169,3 +170,23 @@ def test_a_scrap_of_a_partition_fits_no_part(tmp_path: Path) -> None:
     path = write(tmp_path / "uneven.parquet", x[:640], y[:640], 600)
     with pytest.warns(MachineWarning, match="40 of 640 rows lie in partitions too small"):
         assert machine(LogisticRegression(), height=1).fit(Parquet(path, target="label")).n_models_ == 6
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [LogisticRegression(), LinearSVC(), SVC(kernel="linear"), SGDClassifier()],
+    ids=lambda m: type(m).__name__,
+)
+def test_no_row_leaves_its_partition_with_the_models(learner: Any) -> None:
+    """What a partition answers is searched, byte by byte, for the numbers of its rows."""
+    x, y = logistic(400, features=3)
+    layout = Layout(learner, 2, False)
+    work = Work(learner, layout, None, np.array([0, 1]), 0)
+    fitted = _fit_partition(x, y, None, work, 4, 0)
+    answer = pickle.dumps(fitted)
+    assert sum(one.model is not None for one in fitted) == 2
+    assert not [value for value in x.ravel() if value.tobytes() in answer]
+    assert len(answer) < 6000
+    if isinstance(learner, SVC):
+        first = next(value for value in x.ravel() if value in SVC(kernel="linear").fit(x, y).support_vectors_)
+        assert first.tobytes() in pickle.dumps(SVC(kernel="linear").fit(x, y))
