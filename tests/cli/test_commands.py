@@ -52,6 +52,7 @@ def test_the_commands_are_those_that_the_tests_know() -> None:
         "unpooled data describe",
         "unpooled demo",
         "unpooled discover",
+        "unpooled explain",
         "unpooled flower export",
         "unpooled flower guard",
         "unpooled ledger report",

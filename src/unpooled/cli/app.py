@@ -15,6 +15,7 @@ from unpooled.cli import (
     data,
     demo,
     discover,
+    explain,
     flower,
     ledger,
     plan,
@@ -48,6 +49,7 @@ app.command("discover")(discover.discover)
 app.command("study")(study.study)
 app.command("plan")(plan.plan)
 app.command("audit")(audit.audit)
+app.command("explain")(explain.explain)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("runs")(runs.runs)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
+
+from unpooled.report.write_page import write_text
 
 MARK = "# %%"
 
@@ -53,3 +57,8 @@ def notebook(script: str) -> dict[str, Any]:
         found.append(entry)
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": found}
+
+
+def write_notebook(script: str, out: Path) -> Path:
+    """Write the script as a notebook, and return its path. Raises `BadSetting` where `out` cannot be written."""
+    return write_text(out, json.dumps(notebook(script), indent=1, ensure_ascii=False) + "\n")

@@ -143,6 +143,14 @@ def bytes_axis(ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
+def log_axis(ax: Axes, which: str) -> None:
+    """A logarithmic axis, "x" or "y", whose ticks are plain numbers."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    ax.set_xscale("log") if which == "x" else ax.set_yscale("log")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def wrap(text: str, limit: int, lines: int = 2) -> str:
     """At most `lines` lines of about `limit` characters, broken at blanks and after underscores.
 

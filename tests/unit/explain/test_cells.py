@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import nbformat
 import pytest
 
-from unpooled.errors import BadSetting
-from unpooled.explain.cells import cells, notebook
-from unpooled.explain.scripts import names, text
+from unpooled.explain import EXPLANATIONS
+from unpooled.explain.cells import cells, write_notebook
+from unpooled.explain.listing import Explanation
 
 
-@pytest.mark.parametrize("name", names())
-def test_a_script_begins_with_a_title_and_its_notebook_has_all_of_it(name: str) -> None:
-    found = cells(text(name))
+@pytest.mark.parametrize("explanation", EXPLANATIONS, ids=lambda known: known.name)
+def test_a_script_begins_with_a_title_and_its_notebook_has_all_of_it(explanation: Explanation, tmp_path: Path) -> None:
+    found = cells(explanation.text())
     assert found[0].kind == "markdown"
     assert found[0].text.startswith("# ")
-    made = json.loads(json.dumps(notebook(text(name))))
+    path = write_notebook(explanation.text(), tmp_path / "page.ipynb")
+    nbformat.validate(nbformat.read(path, as_version=4))
+    made = json.loads(path.read_text(encoding="utf-8"))
+    assert (made["nbformat"], made["nbformat_minor"]) == (4, 5)
     assert ["".join(cell["source"]) for cell in made["cells"]] == [cell.text for cell in found]
     assert len({cell["id"] for cell in made["cells"]}) == len(found)
-    for cell in found:
-        if cell.kind == "code":
-            compile(cell.text, name, "exec")
-
-
-def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(BadSetting, match="Did you mean 'bias_variance'"):
-        text("bias-variance")

@@ -1,0 +1,47 @@
+"""All explanations: a newcomer is a script in `scripts/` and one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+from unpooled.errors import BadSetting, did_you_mean
+
+Setting = int | float | str | bool | tuple[int | float | str | bool, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One page: its name, what it explains in a sentence, and settings of its script for a quick form (for tests)."""
+
+    name: str
+    sentence: str
+    quick: Mapping[str, Setting] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        """The script's file name."""
+        return f"{self.name.replace('-', '_')}.py"
+
+    def text(self) -> str:
+        """The script."""
+        return files("unpooled.explain").joinpath("scripts", self.file).read_text(encoding="utf-8")
+
+
+EXPLANATIONS = (
+    Explanation(
+        "bias-variance",
+        "What averaging models repairs, and what it does not.",
+        quick={"RESAMPLES": 12, "LAMBDAS": (0.01, 1.0), "REPEATS": 2},
+    ),
+)
+
+
+def explanation(name: str) -> Explanation:
+    """The explanation of that name. Raises `BadSetting` for a name that is none."""
+    found = {known.name: known for known in EXPLANATIONS}
+    if name not in found:
+        hint = did_you_mean(name, found)
+        raise BadSetting(f"There is no explanation called '{name}'.{hint} There are: {', '.join(found)}.")
+    return found[name]

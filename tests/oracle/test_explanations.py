@@ -1,0 +1,50 @@
+"""Explanations against sections 8.1 and 8.2 of the notes on averaging: orderings, and numbers where they repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import pytest
+
+from unpooled.explain.execution import execute
+from unpooled.explain.listing import explanation
+
+Names = Callable[[str], Mapping[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def names() -> Names:
+    """The names that a script leaves behind; each script runs once."""
+    return lru_cache(lambda name: execute(explanation(name)).names)
+
+
+def test_bias_and_variance_are_in_the_published_order(names: Names) -> None:
+    parts = names("bias-variance")["parts"]
+    bias, variance, risk = (dict(zip(parts, column, strict=True)) for column in zip(*parts.values(), strict=True))
+    for lam in parts:
+        assert risk[lam] == pytest.approx(bias[lam] + variance[lam], rel=1e-9)
+    assert min(risk, key=risk.__getitem__) == 1.0
+    assert min(bias, key=bias.__getitem__) == 0.01
+    assert variance[0.001] > variance[0.01] > variance[0.1] > variance[1.0]
+    assert bias[0.01] < bias[1.0] < bias[10.0] < bias[100.0]
+
+
+def test_risks_that_repeat_agree_with_the_published_ones_and_heavy_tails_do_not(names: Names) -> None:
+    """Within 10 % for lambda >= 1; below, hundred draws spread by more than that (see the page's last table)."""
+    found = names("bias-variance")
+    for lam, published in {1.0: 0.066, 10.0: 0.424, 100.0: 0.759}.items():
+        assert found["parts"][lam][2] == pytest.approx(published, rel=0.1)
+    for lam, spread in found["again"].items():
+        assert found["PUBLISHED"][lam] < spread[len(spread) // 2]
+        assert (spread[-1] - spread[0]) / spread[0] > 0.1
+
+
+def test_the_mean_of_many_wiggly_models_beats_that_of_stiff_ones(names: Names) -> None:
+    found = names("bias-variance")
+    averaged, parts = found["averaged"], found["parts"]
+    assert averaged[0.01][0] > averaged[1.0][0]
+    assert averaged[0.01][-1] < averaged[1.0][-1]
+    for lam in parts:
+        assert averaged[lam][-1] == pytest.approx(parts[lam][0], rel=1e-9)  # the mean of all has the bias left
