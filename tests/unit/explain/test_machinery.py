@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from tests.conftest import ROOT
 from unpooled.errors import BadSetting
 from unpooled.explain import EXPLANATIONS, Animation, Drawing, Frames, Numbers
 from unpooled.explain.execution import execute
@@ -136,6 +137,11 @@ def test_every_explanation_runs_in_its_quick_form_and_names_its_scripts(known: E
     assert not re.search(r"(?:src|href)=\"https?:(?![^>]*>)", page)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(set(ids)) == len(ids)
+
+
+def test_the_documentation_lists_every_explanation() -> None:
+    listed = re.findall(r"^\| \[([\w-]+)\]\(explain/\1\.html\) \|", (ROOT / "docs/explanations.md").read_text(), re.M)
+    assert listed == [known.name for known in EXPLANATIONS]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
