@@ -35,6 +35,11 @@ EXPLANATIONS = (
         "What averaging models repairs, and what it does not.",
         quick={"RESAMPLES": 12, "LAMBDAS": (0.01, 1.0), "REPEATS": 2},
     ),
+    Explanation(
+        "non-convex",
+        "When the mean of good models is good, and when it is worse than all of them.",
+        quick={"STEPS": 300, "WAYS": (0.0, 1.0)},
+    ),
 )
 
 
