@@ -8,15 +8,19 @@
 # %%
 import warnings
 from math import comb
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import RidgeClassifier
 from sklearn.svm import SVC, LinearSVC
 
 import unpooled as up
+from unpooled.combine import Array
 from unpooled.explain import Drawing, Frames, Numbers
 from unpooled.figures import style
 from unpooled.figures.looks import LOOKS
@@ -39,7 +43,7 @@ streams = Streams(0)
 
 
 # %%
-def rings(count, rng):
+def rings(count: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Points (count, 2) and labels -1 (inside) and 1 (the ring)."""
     y = np.repeat([-1, 1], count // 2)
     radius = np.where(y < 0, 0.5 * np.sqrt(rng.uniform(size=count)), rng.uniform(0.8, 1.2, count))
@@ -62,7 +66,7 @@ print("guessing: 50%")
 
 
 # %%
-def phi(X):
+def phi(X: Array) -> Array:
     """All products of two coordinates, shape (n, 3)."""
     return np.stack([X[:, 0] ** 2, np.sqrt(2) * X[:, 0] * X[:, 1], X[:, 1] ** 2], axis=1)
 
@@ -72,13 +76,14 @@ print(f"a plane: {plane.score(phi(X_new), y_new):.0%} of new points right")
 
 
 # %%
-def dots(ax, X, y):
+def dots(ax: Axes, X: Array, y: Array) -> None:
     """Both kinds of points, told apart by colour and shape."""
     for label, look in ((-1, LOOKS[0]), (1, LOOKS[1])):
-        ax.scatter(*X[y == label].T, color=look.light, marker=look.marker, s=12)
+        own: list[Any] = list(X[y == label].T)  # two or three coordinates
+        ax.scatter(*own, color=look.light, marker=look.marker, s=12)
 
 
-def turned(width, angle):
+def turned(width: float, angle: int) -> Figure:
     """The points as they are, and mapped, with the plane between them, seen from `angle` degrees."""
     narrow = style.is_narrow(width)
     figure = style.new_figure(width, 7.4 if narrow else 4.4)
@@ -97,7 +102,7 @@ def turned(width, angle):
     return figure
 
 
-def seen(angle):
+def seen(angle: int) -> str:
     """What there is to see from there."""
     if angle == ALONG:
         return "You look along the plane: all blue dots lie on one side of it, all orange squares on the other."
@@ -157,9 +162,9 @@ Numbers(
 
 
 # %%
-def square(X, Z):
+def square(X: Array, Z: Array) -> Array:
     """The kernel of phi, shape (n, q)."""
-    return (X @ Z.T) ** 2
+    return np.asarray((X @ Z.T) ** 2)
 
 
 penalty = 0.1
@@ -196,7 +201,7 @@ print(f"both made the same {counter.sum():.0f} mistakes")
 GAMMAS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
-def wave(count, rng):
+def wave(count: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Points above and below a wave, 10 % of the labels turned around."""
     X = rng.uniform(-1, 1, (count, 2))
     y = np.where(X[:, 1] > 0.5 * np.sin(4 * X[:, 0]), 1, -1)
@@ -207,7 +212,7 @@ X_few, y_few = wave(150, streams.generator("wave"))
 X_many, y_many = wave(4000, streams.generator("new wave"))
 
 
-def machine(gamma):
+def machine(gamma: float) -> SVC:
     """A support vector machine; the penalty follows γ so that small γ becomes the linear machine with C = 1."""
     return SVC(kernel=Gaussian(gamma), C=1 + 1 / (2 * gamma)).fit(X_few, y_few)
 
@@ -220,7 +225,7 @@ print(f"training {straight.score(X_few, y_few):.0%}, new points {straight.score(
 
 
 # %%
-def widths(width, gamma):
+def widths(width: float, gamma: float) -> Figure:
     """Where the machine says +1, with the points it was fitted to; and how good it is beside the others."""
     narrow = style.is_narrow(width)
     figure = style.new_figure(width, 7 if narrow else 4.2)
@@ -242,7 +247,7 @@ def widths(width, gamma):
     return figure
 
 
-def told(gamma):
+def told(gamma: float) -> str:
     """The score in words."""
     training, new = scores[gamma]
     reading = "This is all but the straight line. " if gamma < 0.05 else "It memorises. " if training > 0.96 else ""
@@ -268,7 +273,7 @@ SITES, ROWS, GAMMA = 10, 100, 10.0
 X_all, y_all = wave(SITES * ROWS, streams.generator("hospitals"))
 
 
-def local(site):
+def local(site: int) -> Expansion:
     """A site's kernel ridge model of its own rows, as points and coefficients."""
     rows = slice(site * ROWS, (site + 1) * ROWS)
     kernel = Gaussian(GAMMA)
@@ -300,7 +305,7 @@ print(f"right alone {alone:.1%}, together {together:.1%}")
 FEATURES = (5, 10, 20, 40, 80, 160, 320, 640)
 
 
-def fourier(features, seed=0):
+def fourier(features: int, seed: int) -> tuple[float, float]:
     """The mean error of kernel values among 100 points, and the accuracy of the average over the sites."""
     waves = RBFSampler(gamma=GAMMA, n_components=features, random_state=seed)
     few = waves.fit_transform(X_many[:100])
@@ -316,7 +321,7 @@ with warnings.catch_warnings():
     curve = {features: np.mean([fourier(features, seed) for seed in range(SEEDS)], axis=0) for features in FEATURES}
 
 
-def bridge(width):
+def bridge(width: float) -> Figure:
     """Error of the kernel and accuracy of the averaged model against its size."""
     figure = style.new_figure(width, 3.4)
     ax = figure.subplots()
