@@ -236,7 +236,7 @@ def learning(width: float) -> Figure:
 
 Drawing(
     "Accuracy on new images while training goes on",
-    "Models that hop are good at any time. Models that only learn at home gain a little at each average, and lose it again.",
+    "Models that hop are good at any time. Those that only learn at home gain at each average, and lose it again.",
     learning,
 )
 
