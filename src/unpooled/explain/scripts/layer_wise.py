@@ -212,8 +212,8 @@ Drawing(
 
 # %% [markdown]
 # The whole breaks; each layer alone does far less harm, here the first and the last more than those between. But be
-# careful with the sum: of five layers, one moves the network less than all five do. If barriers just added up, each would have a fifth. The library prints that comparison
-# (`null_model`: 1 if they add up), beside many others, before it lets you draw conclusions.
+# careful with the sum: of five layers, one moves the network less than all five do. If barriers just added up, each
+# would have a fifth. The library has that comparison (`null_model`: 1 if they add up), and many others.
 
 # %%
 print(f"null model: {connected.null_model('error'):.2f}")
