@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def test_seven_bad_models_of_sixty_four_cannot_win(page: Mapping[str, Any]) -> N
     counts = [page["far"](level) for level in range(4)]
     assert counts[0] == page["BAD"] == 2 ** page["HEIGHT"] - 1
     assert counts[-1] == 0
-    for before, after in zip(counts, counts[1:], strict=False):
+    for before, after in pairwise(counts):
         assert 2 * after <= before
 
 

@@ -40,6 +40,31 @@ EXPLANATIONS = (
         "When the mean of good models is good, and when it is worse than all of them.",
         quick={"STEPS": 300, "WAYS": (0.0, 1.0)},
     ),
+    Explanation(
+        "kernel-trick",
+        "Curved boundaries from inner products, and what kernels cost across sites.",
+        quick={"SEEDS": 1, "GRID": 30, "ANGLES": (-90, 0), "FEATURES": (10, 80, 640)},
+    ),
+    Explanation(
+        "radon-point",
+        "A middle of models that a single bad one cannot move: four points to drag, the tree, the outlier.",
+        quick={"DRAWS": 20, "TRIALS": 300},
+    ),
+    Explanation(
+        "daisy-chaining",
+        "Models hop between hospitals while data stay; how many data sets they see, beside the formula.",
+        quick={"RUNS": 60, "STEPS": 60, "HOPS": 5},
+    ),
+    Explanation(
+        "layer-wise",
+        "Where averaging breaks a network: three surfaces of the smallest example.",
+        quick={"EPOCHS": 15, "SIDE": 7},
+    ),
+    Explanation(
+        "causal-discovery",
+        "Two environments tell what one cannot, and regrets stand in for data.",
+        quick={"REPEATS": 10},
+    ),
 )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from sklearn.kernel_approximation import RBFSampler
@@ -55,7 +54,6 @@ X, y = rings(200, streams.generator("rings"))
 X_new, y_new = rings(2000, streams.generator("new rings"))
 line = LinearSVC().fit(X, y)
 print(f"a line: {line.score(X_new, y_new):.0%} of new points right")
-print("guessing: 50%")
 
 # %% [markdown]
 # ## 2. Give the line more room
@@ -76,11 +74,10 @@ print(f"a plane: {plane.score(phi(X_new), y_new):.0%} of new points right")
 
 
 # %%
-def dots(ax: Axes, X: Array, y: Array) -> None:
+def dots(ax: Any, X: Array, y: Array) -> None:
     """Both kinds of points, told apart by colour and shape."""
     for label, look in ((-1, LOOKS[0]), (1, LOOKS[1])):
-        own: list[Any] = list(X[y == label].T)  # two or three coordinates
-        ax.scatter(*own, color=look.light, marker=look.marker, s=12)
+        ax.scatter(*X[y == label].T, color=look.light, marker=look.marker, s=12)
 
 
 def turned(width: float, angle: int) -> Figure:
@@ -96,28 +93,20 @@ def turned(width: float, angle: int) -> Figure:
     w, shift = plane.coef_[0], plane.intercept_[0]
     ax.plot_surface(a, b, -(shift + w[0] * a + w[1] * b) / w[2], color=LOOKS[4].light, alpha=0.35)
     dots(ax, phi(X), y)
-    ax.set(xlabel="x₁²", ylabel="√2 x₁x₂", zlabel="x₂²", xlim=(0, 1.4), ylim=(-1, 1), zlim=(0, 1.4))
-    ax.set(title="mapped", xticklabels=[], yticklabels=[], zticklabels=[])
+    ax.set(xlabel="x₁²", ylabel="√2 x₁x₂", zlabel="x₂²", xlim=(0, 1.4), ylim=(-1, 1), zlim=(0, 1.4), title="mapped")
+    ax.set(xticklabels=[], yticklabels=[], zticklabels=[])
     ax.view_init(elev=6, azim=angle)
     return figure
 
 
 def seen(angle: int) -> str:
     """What there is to see from there."""
-    if angle == ALONG:
-        return "You look along the plane: all blue dots lie on one side of it, all orange squares on the other."
-    return "The plane is tilted. Keep turning until it becomes a line."
+    along = "You look along the plane: all blue dots lie on one side of it, all orange squares on the other."
+    return along if angle == ALONG else "The plane is tilted. Keep turning until it becomes a line."
 
 
-Frames(
-    "The disc (blue dots) and the ring (orange squares)",
-    "Seen from",
-    ANGLES,
-    turned,
-    seen,
-    name=lambda angle: f"{angle}°",
-    start=ANGLES.index(FIRST),
-)
+place = ANGLES.index(FIRST)
+Frames("The disc (blue) and the ring (orange)", "Seen from", ANGLES, turned, seen, name="{}°".format, start=place)
 
 # %% [markdown]
 # ## 3. Never go there
@@ -130,8 +119,7 @@ Frames(
 # Such a function k(x, z) = φ(x)·φ(z) is called a kernel.
 
 # %%
-rng = streams.generator("pairs")
-x, z = rng.normal(size=(2, 1000, 2))
+x, z = streams.generator("pairs").normal(size=(2, 1000, 2))
 gap = np.abs((phi(x) * phi(z)).sum(axis=1) - (x * z).sum(axis=1) ** 2).max()
 print(f"1000 random pairs differ by {gap:.0e}")
 
@@ -266,28 +254,26 @@ Frames("Support vector machines with Gaussian kernels", "γ", GAMMAS, widths, to
 #
 # (1/m) Σ f⁽ʲ⁾ = the **union** of all lists, with coefficients divided by m.
 #
-# That average is exact. But it is as large as all models together, and it carries patients' rows across the doors.
+# It is exact. But it is as large as all models together, and it carries patients' rows across the doors.
 
 # %%
 SITES, ROWS, GAMMA = 10, 100, 10.0
+kernel = Gaussian(GAMMA)
 X_all, y_all = wave(SITES * ROWS, streams.generator("hospitals"))
 
 
 def local(site: int) -> Expansion:
     """A site's kernel ridge model of its own rows, as points and coefficients."""
     rows = slice(site * ROWS, (site + 1) * ROWS)
-    kernel = Gaussian(GAMMA)
     a = np.linalg.solve(kernel(X_all[rows], X_all[rows]) + np.eye(ROWS), y_all[rows])
     return Expansion(np.array([name_of(site, i) for i in range(ROWS)]), X_all[rows], a)
 
 
 models = [local(site) for site in range(SITES)]
 average = mean(models)
-kernel = Gaussian(GAMMA)
 apart = np.abs(average.at(kernel, X_many) - np.mean([f.at(kernel, X_many) for f in models], axis=0)).max()
 alone = float(np.mean([np.mean(np.sign(f.at(kernel, X_many)) == y_many) for f in models]))
 together = float(np.mean(np.sign(average.at(kernel, X_many)) == y_many))
-print(f"a model: {len(models[0])} points")
 print(f"the average: {len(average)} points, {8 * 3 * len(average):,} bytes")
 print(f"averaged predictions differ by {apart:.0e}")
 print(f"right alone {alone:.1%}, together {together:.1%}")
@@ -326,18 +312,15 @@ def bridge(width: float) -> Figure:
     figure = style.new_figure(width, 3.4)
     ax = figure.subplots()
     ax.plot([8 * (f + 1) for f in FEATURES], [100 * curve[f][1] for f in FEATURES], "o-", color=LOOKS[0].light)
-    ax.plot([8 * 3 * len(average)], [100 * together], "s", color=LOOKS[1].light)
+    ax.plot([24 * len(average)], [100 * together], "s", color=LOOKS[1].light)
     ax.axhline(100 * alone, color=style.MUTED, ls="--")
-    ax.annotate(
-        "union of all points", (24 * len(average), 100 * together), (0, -16), textcoords="offset points", ha="right"
-    )
-    ax.annotate(
-        "random waves, averaged",
-        (8 * (FEATURES[1] + 1), 100 * curve[FEATURES[1]][1]),
-        (10, -6),
-        textcoords="offset points",
-    )
-    ax.annotate("a site alone", (8 * 6, 100 * alone), (0, 5), textcoords="offset points", color=style.MUTED)
+    second = FEATURES[1]
+    for text, size, height, aside, side in (
+        ("union of all points", 24 * len(average), together, (0, -16), "right"),
+        ("random waves, averaged", 8 * (second + 1), curve[second][1], (10, -6), "left"),
+        ("a site alone", 48, alone, (0, 5), "left"),
+    ):
+        ax.annotate(text, (size, 100 * height), aside, textcoords="offset points", ha=side)
     style.bytes_axis(ax)
     ax.set(xlabel="size of the averaged model", ylabel="new points right, in %")
     return figure
@@ -351,13 +334,8 @@ Drawing(
 )
 
 # %%
-Numbers(
-    "Random waves: error of kernel values, and accuracy of the averaged model",
-    pd.DataFrame(
-        [(str(f), round(error, 3), f"{accuracy:.1%}", f"{8 * (f + 1):,}") for f, (error, accuracy) in curve.items()],
-        columns=["D", "mean error of k", "new points right", "bytes"],
-    ),
-)
+print("    D   error of k   right")
+print(*(f"{f:>5}   {error:>10.3f}   {accuracy:.1%}" for f, (error, accuracy) in curve.items()), sep="\n")
 
 # %% [markdown]
 # **What to take home.** A kernel buys curved boundaries for the price of inner products. In one place that is a
