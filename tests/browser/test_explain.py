@@ -12,6 +12,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.browser.test_report import CLIPPED_TEXT, RUN_AXE, STICKING_OUT, show
 from unpooled.explain import EXPLANATIONS
@@ -107,7 +108,9 @@ def test_each_animation_plays_stops_and_steps_where_motion_is_unwanted(
         slider.send_keys(Keys.HOME)  # whoever takes the slider stops it
         assert button.text == "Play"
         moved(browser, reduce=True)
-        assert button.text == "Next"
+        # the page hears of it at its next frame
+        WebDriverWait(browser, 5).until(lambda _, button=button: button.text == "Next")
         button.click()
         assert frames(browser, figure) == known[1:2]
         moved(browser, reduce=False)
+        WebDriverWait(browser, 5).until(lambda _, button=button: button.text == "Play")
