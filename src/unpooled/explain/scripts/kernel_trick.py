@@ -83,7 +83,7 @@ def dots(ax: Any, X: Array, y: Array) -> None:
 def turned(width: float, angle: int) -> Figure:
     """The points as they are, and mapped, with the plane between them, seen from `angle` degrees."""
     narrow = style.is_narrow(width)
-    figure = style.new_figure(width, 7.4 if narrow else 4.4)
+    figure = style.new_figure(width, 6.6 if narrow else 4.4)
     shape = (2, 1) if narrow else (1, 2)
     flat = figure.add_subplot(*shape, 1)
     dots(flat, X, y)
