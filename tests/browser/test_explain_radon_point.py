@@ -55,7 +55,10 @@ def test_arrow_keys_move_a_point_and_the_button_takes_it_back(browser: Chrome, e
     before, _, said = places(browser)
     assert "cross" in said
     handle = browser.find_element(By.CSS_SELECTOR, '.handle[data-point="D"]')
+    ring = handle.find_element(By.CSS_SELECTOR, ".ring")
+    assert ring.get_attribute("visibility") == "hidden"
     browser.execute_script("arguments[0].focus()", handle)
+    assert ring.get_attribute("visibility") == "visible"
     handle.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.SHIFT + Keys.ARROW_DOWN)
     after, _, _ = places(browser)
     np.testing.assert_allclose(after[3] - before[3], [0.1, -1.1], atol=1e-9)

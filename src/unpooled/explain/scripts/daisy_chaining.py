@@ -25,7 +25,7 @@ from unpooled.training.coverage import events_to_cover, events_to_cover_bound, e
 from unpooled.training.exchange import Facts
 from unpooled.training.operators.hops import Hop, cyclic, permute
 
-RUNS = 300  # repetitions of a chain, for the shares below
+RUNS = 200  # repetitions of a chain, for the shares below
 STEPS = 300  # of training, in the last part
 HOSPITALS = 12
 HOPS = 14

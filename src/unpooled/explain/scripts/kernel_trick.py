@@ -93,7 +93,7 @@ def turned(width: float, angle: int) -> Figure:
     w, shift = plane.coef_[0], plane.intercept_[0]
     ax.plot_surface(a, b, -(shift + w[0] * a + w[1] * b) / w[2], color=LOOKS[4].light, alpha=0.35)
     dots(ax, phi(X), y)
-    ax.set(xlabel="x₁²", ylabel="√2 x₁x₂", zlabel="x₂²", xlim=(0, 1.4), ylim=(-1, 1), zlim=(0, 1.4), title="mapped")
+    ax.set(xlabel="x₁²", ylabel="√2 x₁x₂", xlim=(0, 1.4), ylim=(-1, 1), zlim=(0, 1.4), title="mapped, height x₂²")
     ax.set(xticklabels=[], yticklabels=[], zticklabels=[])
     ax.view_init(elev=6, azim=angle)
     return figure

@@ -81,8 +81,13 @@
     const meanLabel = make(svg, 'text', { fill: 'var(--muted)' }, 'mean');
     const handles = points.map((_, i) => {
       const handle = make(svg, 'g', { tabindex: 0, role: 'button', class: 'handle', 'data-point': NAMES[i] });
-      handle.style.cursor = 'grab';
+      handle.style.cssText = 'cursor:grab;outline:none'; // an outline would be as thick as the drawing is enlarged
       make(handle, 'circle', { r: 0.6, fill: 'transparent' });
+      const ring = make(handle, 'circle', {
+        r: 0.34, fill: 'none', stroke: 'var(--ink)', 'stroke-width': 0.07, visibility: 'hidden', class: 'ring',
+      });
+      handle.addEventListener('focus', () => ring.setAttribute('visibility', 'visible'));
+      handle.addEventListener('blur', () => ring.setAttribute('visibility', 'hidden'));
       make(handle, 'circle', { r: 0.2, class: 'dot' });
       make(handle, 'text', { x: 0.28, y: -0.22, fill: 'var(--ink)' }, NAMES[i]);
       return handle;
