@@ -75,3 +75,13 @@ def test_networks_can_be_averaged_from_one_start_only(names: Names) -> None:
     loss = {name: mean[1] for name, (_, mean) in found["outcomes"].items()}
     assert loss["four starts"] > 5 * loss["one start"]
     assert found["often_loss"] < loss["one start"]
+
+
+def test_dynamic_averaging_is_silent_before_a_drift_at_nearly_the_loss_of_a_period(names: Names) -> None:
+    found = names("dynamic-averaging")
+    (dynamic, often, seldom, alone), quiet = found["runs"].values(), found["quiet"]
+    assert quiet[dynamic.protocol] == 0
+    assert quiet[often.protocol] == 2 * 32 * found["last"] // 10
+    assert dynamic.transfers < seldom.transfers < often.transfers
+    assert dynamic.loss < 1.03 * often.loss
+    assert 1.2 * dynamic.loss < alone.loss

@@ -65,6 +65,11 @@ EXPLANATIONS = (
         "Two environments tell what one cannot, and regrets stand in for data.",
         quick={"REPEATS": 10},
     ),
+    Explanation(
+        "dynamic-averaging",
+        "When to communicate: learners on a drifting stream, watched live.",
+        quick={"ROUNDS": 300, "DRIFT_EVERY": 100, "LEARNERS": 4, "POINTS": 30, "FRAMES": 3},
+    ),
 )
 
 
