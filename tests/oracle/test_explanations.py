@@ -85,3 +85,12 @@ def test_dynamic_averaging_is_silent_before_a_drift_at_nearly_the_loss_of_a_peri
     assert dynamic.transfers < seldom.transfers < often.transfers
     assert dynamic.loss < 1.03 * often.loss
     assert 1.2 * dynamic.loss < alone.loss
+
+
+def test_averaging_divides_the_rate_of_summed_losses_only() -> None:
+    """Kamp et al., 2018, Proposition 3, as the page shows it."""
+    found = execute(explanation("learning-rate"), quick=True).names
+    assert [same for *_, same in found["rows"]] == ["yes", "no", "no", "yes"]
+    ends = {m: [values[-1] for values in curves.values()] for m, curves in found["curves"].items()}
+    assert ends[1][0] == ends[1][1]
+    assert ends[8][1] < ends[8][0]  # m times the rate is faster

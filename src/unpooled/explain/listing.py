@@ -70,6 +70,11 @@ EXPLANATIONS = (
         "When to communicate: learners on a drifting stream, watched live.",
         quick={"ROUNDS": 300, "DRIFT_EVERY": 100, "LEARNERS": 4, "POINTS": 30, "FRAMES": 3},
     ),
+    Explanation(
+        "learning-rate",
+        "What averaging does to the learning rate, for summed and for mean losses.",
+        quick={"STEPS": 10, "COUNTS": (1, 8)},
+    ),
 )
 
 
