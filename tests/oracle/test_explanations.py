@@ -94,3 +94,14 @@ def test_averaging_divides_the_rate_of_summed_losses_only() -> None:
     ends = {m: [values[-1] for values in curves.values()] for m, curves in found["curves"].items()}
     assert ends[1][0] == ends[1][1]
     assert ends[8][1] < ends[8][0]  # m times the rate is faster
+
+
+def test_large_batches_lose_on_one_pass_and_bear_larger_rates(names: Names) -> None:
+    """The table of section 4 on other data: its orderings, and the identity of distributed mini-batches."""
+    found = names("gradient-descent")
+    batches, rates, tuned, fixed = zip(*found["table"], strict=True)
+    assert list(batches) == sorted(batches)
+    assert list(tuned) == sorted(tuned)
+    assert list(fixed) == sorted(fixed)
+    assert rates[0] < max(rates)
+    assert found["gap"] < 1e-12

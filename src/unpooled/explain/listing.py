@@ -75,6 +75,11 @@ EXPLANATIONS = (
         "What averaging does to the learning rate, for summed and for mean losses.",
         quick={"STEPS": 10, "COUNTS": (1, 8)},
     ),
+    Explanation(
+        "gradient-descent",
+        "One example, a few, or all in a step: why large batches hurt.",
+        quick={"EXAMPLES": 512, "BATCHES": (1, 64), "RATES": (0.1, 1.0)},
+    ),
 )
 
 
