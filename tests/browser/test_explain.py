@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,31 +14,15 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.browser.test_report import CLIPPED_TEXT, RUN_AXE, STICKING_OUT, show
+from tests.conftest import Explained
 from unpooled.explain import EXPLANATIONS
-from unpooled.explain.listing import explanation
-from unpooled.explain.page import write_explanation
 
 pytestmark = pytest.mark.browser
 
 NAMES = [known.name for known in EXPLANATIONS]
-Page = Callable[[str], str]
 VISIBLE = """
 return [...arguments[0].querySelectorAll('.frame')].filter((f) => f.getClientRects().length).map((f) => f.dataset.name)
 """
-
-
-@pytest.fixture(scope="session")
-def explained(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    """Addresses of explanations in their quick form, each written once."""
-    written: dict[str, str] = {}
-
-    def address(name: str) -> str:
-        if name not in written:
-            out = tmp_path_factory.mktemp("explained") / "page.html"
-            written[name] = write_explanation(explanation(name), out, quick=True).as_uri()
-        return written[name]
-
-    return address
 
 
 def frames(browser: Chrome, figure: WebElement) -> list[str]:
@@ -53,8 +36,8 @@ def moved(browser: Chrome, reduce: bool) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_fits_is_silent_and_accessible(browser: Chrome, explained: Page, axe: str, name: str) -> None:
-    page = explained(name)
+def test_a_page_fits_is_silent_and_accessible(browser: Chrome, explained: Explained, axe: str, name: str) -> None:
+    page = explained(name).as_uri()
     for width in (400, 1400):
         browser.get_log("performance")
         show(browser, page, width)
@@ -76,8 +59,8 @@ def test_a_page_fits_is_silent_and_accessible(browser: Chrome, explained: Page, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_slider_chooses_its_picture_by_keyboard(browser: Chrome, explained: Page, name: str) -> None:
-    show(browser, explained(name), 1400)
+def test_each_slider_chooses_its_picture_by_keyboard(browser: Chrome, explained: Explained, name: str) -> None:
+    show(browser, explained(name).as_uri(), 1400)
     for figure in browser.find_elements(By.CSS_SELECTOR, "figure.frames"):
         slider = figure.find_element(By.CSS_SELECTOR, "input")
         known = [f.get_attribute("data-name") for f in figure.find_elements(By.CSS_SELECTOR, ".frame")]
@@ -91,9 +74,9 @@ def test_each_slider_chooses_its_picture_by_keyboard(browser: Chrome, explained:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_animation_plays_stops_and_steps_where_motion_is_unwanted(
-    browser: Chrome, explained: Page, name: str
+    browser: Chrome, explained: Explained, name: str
 ) -> None:
-    show(browser, explained(name), 1400)
+    show(browser, explained(name).as_uri(), 1400)
     for figure in browser.find_elements(By.CSS_SELECTOR, "figure.frames:has(button)"):
         known = [f.get_attribute("data-name") for f in figure.find_elements(By.CSS_SELECTOR, ".frame")]
         slider, button = (figure.find_element(By.CSS_SELECTOR, part) for part in ("input", "button"))

@@ -10,11 +10,11 @@ from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.test_explain import Page, explained, show
+from tests.browser.test_report import show
+from tests.conftest import Explained
 from unpooled.combine import Array, radon_point
 from unpooled.seeds import Streams
 
-__all__ = ["explained"]
 pytestmark = pytest.mark.browser
 PLACES = """
 const place = (node) => [Number(node.dataset.x), Number(node.dataset.y)];
@@ -38,8 +38,10 @@ def places(browser: Chrome) -> tuple[Array, Array, str]:
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_a_dragged_point_moves_the_mean_more_than_the_radon_point(browser: Chrome, explained: Page, width: int) -> None:
-    show(browser, explained("radon-point"), width)
+def test_a_dragged_point_moves_the_mean_more_than_the_radon_point(
+    browser: Chrome, explained: Explained, width: int
+) -> None:
+    show(browser, explained("radon-point").as_uri(), width)
     before, radon, _ = places(browser)
     handle = browser.find_element(By.CSS_SELECTOR, '.handle[data-point="C"] .dot')
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", handle)
@@ -50,8 +52,8 @@ def test_a_dragged_point_moves_the_mean_more_than_the_radon_point(browser: Chrom
     assert not np.array_equal(moved, radon)
 
 
-def test_arrow_keys_move_a_point_and_the_button_takes_it_back(browser: Chrome, explained: Page) -> None:
-    show(browser, explained("radon-point"), 1400)
+def test_arrow_keys_move_a_point_and_the_button_takes_it_back(browser: Chrome, explained: Explained) -> None:
+    show(browser, explained("radon-point").as_uri(), 1400)
     before, _, said = places(browser)
     assert "cross" in said
     handle = browser.find_element(By.CSS_SELECTOR, '.handle[data-point="D"]')
@@ -71,9 +73,9 @@ def test_arrow_keys_move_a_point_and_the_button_takes_it_back(browser: Chrome, e
     np.testing.assert_array_equal(places(browser)[0], before)
 
 
-def test_the_browser_computes_what_the_library_does(browser: Chrome, explained: Page) -> None:
+def test_the_browser_computes_what_the_library_does(browser: Chrome, explained: Explained) -> None:
     """300 random groups, some of them with small whole coordinates, where points coincide or lie on one line."""
-    show(browser, explained("radon-point"), 1400)
+    show(browser, explained("radon-point").as_uri(), 1400)
     rng = Streams(0).generator("browser")
     groups = np.concatenate([rng.uniform(0, 10, (200, 4, 2)), rng.integers(0, 4, (100, 4, 2))])
     script = "const f = document.querySelector('figure.sketch'); return arguments[0].map((g) => f.radonPoint(g))"

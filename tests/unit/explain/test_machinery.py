@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Explained
 from unpooled.errors import BadSetting
 from unpooled.explain import EXPLANATIONS, Animation, Drawing, Frames, Numbers
 from unpooled.explain.execution import execute
@@ -127,8 +127,10 @@ def test_a_table_is_shown_with_its_caption_and_numbers_to_the_right() -> None:
 
 
 @pytest.mark.parametrize("known", EXPLANATIONS, ids=lambda known: known.name)
-def test_every_explanation_runs_in_its_quick_form_and_names_its_scripts(known: Explanation, tmp_path: Path) -> None:
-    page = write_explanation(known, tmp_path / "page.html", quick=True).read_text(encoding="utf-8")
+def test_every_explanation_runs_in_its_quick_form_and_names_its_scripts(
+    known: Explanation, explained: Explained
+) -> None:
+    page = explained(known.name).read_text(encoding="utf-8")
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
     assert policy is not None
     running = re.findall(r"<script>(.*?)</script>", page, flags=re.S)
