@@ -22,8 +22,8 @@ from unpooled.sites.schema import Table
 from unpooled.sites.site import Site
 from unpooled.sites.statistics import table_of
 
-RAW, LEVELS = "raw table", "variables"
-"""Where a site keeps its table as it was read, and the levels of each variable (none for a number)."""
+RAW, LEVELS, CHOSEN = "raw table", "variables", "chosen rows"
+"""Where a site keeps its table as it was read, levels of each variable (none for a number), and which rows count."""
 DEPENDENT = 1e-8
 """A column of which the columns before leave less than this share of its variance is a linear function of them."""
 
@@ -72,6 +72,7 @@ def answer_variables(site: Site, question: Variables) -> VariablesAnswer:
     table, raw = table_of(site), site.state["table"]
     if not question.columns:
         site.state.pop(LEVELS, None)
+        site.state.pop(CHOSEN, None)
         return VariablesAnswer(rows=len(table), dropped=0, constant=(), dependent=())
     frame = pd.DataFrame({name: _cells(site, name, levels, log) for name, levels, log in question.columns})
     whole = ~frame.isna().any(axis=1)
@@ -92,6 +93,7 @@ def answer_variables(site: Site, question: Variables) -> VariablesAnswer:
         rng = Streams(question.seed).generator("site", site.name, "bootstrap", question.draw)
         kept = kept.iloc[rng.integers(len(kept), size=len(kept))]
     site.state[RAW] = raw
+    site.state[CHOSEN] = repr((question.columns, question.missing, question.draw, question.seed))
     site.state[LEVELS] = {name: levels for name, levels, _ in question.columns}
     site.state["table"] = Table({str(name): cells_of(kept[name]) for name in kept.columns})
     return VariablesAnswer(rows=len(kept), dropped=int((~whole).sum()), constant=constant, dependent=dependent)

@@ -19,7 +19,7 @@ from unpooled.causal.combined.grouping import Family, Known, agglomerate, exhaus
 from unpooled.causal.combined.level_b import LevelB, ParameterRegrets, SealedParameters
 from unpooled.causal.combined.level_c import MaskedMoments
 from unpooled.causal.combined.level_d import LevelD
-from unpooled.causal.combined.masks import introduce, masked, summed
+from unpooled.causal.combined.masks import introduce, masked, summed, unpacked
 from unpooled.causal.combined.moments import (
     FORMS,
     Floats,
@@ -33,8 +33,10 @@ from unpooled.causal.combined.moments import (
     pooled,
 )
 from unpooled.causal.combined.orientation import Pair, orient_by_invariance
+from unpooled.causal.discovery.agreement import prepare
 from unpooled.causal.generators import Intervention, LinearGaussian, environments
 from unpooled.causal.graphs import PDAG, class_of
+from unpooled.causal.variables import Variable
 from unpooled.errors import BadData, BadSetting, Refused
 from unpooled.seeds import Streams
 from unpooled.sites.policy import Policy
@@ -217,6 +219,29 @@ def test_a_site_does_not_stand_alone_in_a_sum() -> None:
         assert isinstance(answer, Failure)
         assert answer.code == "Refused"
     assert not isinstance(asked_alone(MaskedMoments, inside, (0, 1), center=np.zeros(2)), Failure)
+
+
+def test_the_same_sum_over_rows_drawn_anew_has_other_masks() -> None:
+    """With equal masks a coordinator that names one session twice would learn a site's differences of moments."""
+    _, tables = drawn("redrawn", nodes=2, degree=1.0)
+    inside = federation(tables)
+    introduce(inside)
+    variables, sums, words = [Variable("X0"), Variable("X1")], [], []
+    for draw in (0, 1):
+        prepare(inside, variables, draw=draw)
+        shares = []
+        for name in inside.names:
+            fields = described([Family(1, (0,), (0, 1, 2))])
+            question = MaskedMoments(
+                session="ab", columns=("X0", "X1"), names=inside.names, center=np.zeros(2), **fields
+            )
+            shares.append(unpacked(inside.ask({name: question})[name].words))  # type: ignore[attr-defined]
+        words.append(shares[0])
+        sums.append(summed(shares))
+    assert sums[0][0] == sums[1][0] == pytest.approx(900)  # rows of three sites
+    assert sums[0] != sums[1]
+    differences = summed([words[0], [-word for word in words[1]]])
+    assert all(abs(difference) > 1e6 for difference in differences)
 
 
 def test_a_letter_is_opened_by_its_recipient_and_for_its_question_only() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from unpooled.causal.combined.grouping import Family
 from unpooled.causal.combined.moments import FORMS
+from unpooled.causal.variables import CHOSEN
 from unpooled.errors import BadData, Refused
 from unpooled.sites.payload import Array
 from unpooled.sites.questions import Question
@@ -52,11 +53,12 @@ def families_for(site: Site, question: Families) -> list[Family]:
     return families
 
 
-def label_of(question: Families, family: Family, also: bytes = b"") -> bytes:
+def label_of(site: Site, question: Families, family: Family, also: bytes = b"") -> bytes:
     """What tells this sum from every other one, the same at all sites of the group; `also` is what else it depends on.
 
-    All that the sum depends on is in it, so that no two different sums have the same masks.
+    All that the sum depends on is in it, the rows that were agreed on or drawn anew too: a coordinator that asks for
+    one sum twice, over other rows, does not get the same masks and so cannot subtract them.
     """
     shared = [getattr(question, f.name) for f in fields(question) if f.name not in ("shape", "members", "theta")]
     plain = [value.tobytes().hex() if isinstance(value, np.ndarray) else value for value in shared]
-    return sha256(repr((question.kind, plain, family, also)).encode()).digest()
+    return sha256(repr((question.kind, plain, family, also, site.state.get(CHOSEN, ""))).encode()).digest()

@@ -61,7 +61,7 @@ def answer_masked_moments(site: Site, question: MaskedMoments) -> MaskedMomentsA
         changed = part.in_form(family.form, fit(part).variance)
         about = np.zeros(len(columns)) if family.form == "shift" else question.center[columns]
         numbers = [*_raw(changed, about), own_cost(part)]
-        found += masked(site, group, numbers, label_of(question, family))
+        found += masked(site, group, numbers, label_of(site, question, family))
     return MaskedMomentsAnswer(words=packed(found))
 
 

@@ -73,7 +73,7 @@ def answer_masked_newton(site: Site, question: MaskedNewton) -> MaskedNewtonAnsw
         at += len(theta)
         group = [question.names[k] for k in family.group]
         numbers = _derivatives(scaled.take([*family.parents, family.node]), family, theta)
-        found += masked(site, group, numbers, label_of(question, family, theta.tobytes()))
+        found += masked(site, group, numbers, label_of(site, question, family, theta.tobytes()))
     return MaskedNewtonAnswer(words=packed(found))
 
 
