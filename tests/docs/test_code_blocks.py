@@ -3,12 +3,18 @@
 A page's block may rely on what the text around it names, such as a folder of hospitals: `BEFORE` makes that. Where a
 block asks for much work, `SMALLER` replaces numbers, and the test fails when a number to replace has gone. A comment
 `<!-- not run: reason -->` above a block leaves it out; the number of those is fixed here.
+
+How-to pages prepare everything themselves, so theirs run as a reader would run them: shell lines in a shell, and a
+block of TOML is saved under the name in its first line.
 """
 
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,7 +91,26 @@ def blocks(page: str) -> list[tuple[str | None, str]]:
     return [(match["reason"], match["code"]) for match in found]
 
 
-WITH_CODE = [page for page in PAGES if blocks(page)]
+HOW_TO = [page for page in PAGES if page.startswith("docs/how_to_")]
+WITH_CODE = [page for page in PAGES if blocks(page) and page not in HOW_TO]
+ANY = re.compile(r"```(python|toml|sh)\n(.*?)```", re.S)
+
+
+@pytest.mark.parametrize("page", HOW_TO)
+def test_a_how_to_page_works_as_it_is_written(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "page"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for kind, code in ANY.findall(PAGES[page].read_text(encoding="utf-8")):
+        if kind == "python":
+            exec(compile(code, page, "exec"), namespace)
+        elif kind == "toml":
+            name = code.splitlines()[0].removeprefix("# ")
+            assert name.endswith(".toml"), f"{page}: the first line of a TOML block names its file."
+            (tmp_path / name).write_text(code, encoding="utf-8")
+        else:
+            done = subprocess.run(["sh", "-e", "-c", code], env={**os.environ, "PATH": path}, capture_output=True)
+            assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.mark.parametrize("page", WITH_CODE)
