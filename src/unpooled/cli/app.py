@@ -34,7 +34,7 @@ from unpooled.cli import (
 app = typer.Typer(
     name="unpooled",
     help="Learn models together from data that must stay where it is.",
-    epilog="Start with `unpooled demo`; then `unpooled data describe FOLDER` on your own sites.",
+    epilog="Start with `unpooled demo`; `unpooled explain` shows why it works; then `unpooled data describe FOLDER`.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
