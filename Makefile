@@ -78,7 +78,7 @@ examples: .venv/.installed  ## four image comparisons: make examples DATA=FOLDER
 	$(BIN)/python docs/small_images.py runs/small_images
 
 docs: .venv/.installed-dev  ## the documentation as a site that needs no network: .site/index.html
-	$(BIN)/mkdocs build --quiet
+	$(BIN)/mkdocs build --strict
 
 axe:  ## fetch axe-core with npm, for the accessibility test of the report
 	npm install --no-save --no-audit --no-fund --ignore-scripts --prefix .axe axe-core@$(AXE_VERSION)

@@ -37,8 +37,8 @@ def parts_of(
 ) -> list[Part]:
     """All parts of these kinds, in order. Raises `BadSetting` for a kind or layer that is not known.
 
-    >>> [p.name for p in parts_of({"0": (), "2": (), "4": ()}, ["from_output", "window"])]
-    ['4', '2 to 4', 'all', '0 to 2', '2 to 4']
+    >>> tuple(p.name for p in parts_of({"0": (), "2": (), "4": ()}, ["from_output", "window"]))
+    ('4', '2 to 4', 'all', '0 to 2', '2 to 4')
     """
     names = tuple(layers)
     chosen = [*kinds, *(["group"] if groups and "group" not in kinds else [])]

@@ -83,8 +83,8 @@ def methods(protocols: Iterable[Mapping[str, Any]]) -> dict[str, Method]:
     Without `kind` it is read off the label, up to the first bracket. A label that comes twice keeps its first
     look.
 
-    >>> [m.look.slot for m in methods([{"label": "FedDC(1, 10)"}, {"label": "Pooled"}]).values()]
-    ['m1', 'pooled']
+    >>> tuple(m.look.slot for m in methods([{"label": "FedDC(1, 10)"}, {"label": "Pooled"}]).values())
+    ('m1', 'pooled')
     """
     found: dict[str, Method] = {}
     others = 0

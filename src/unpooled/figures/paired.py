@@ -66,8 +66,8 @@ def p_value(found: Interval, difference: ArrayLike) -> float:
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's adjusted p values, in the order given; those that are NaN stay so and do not count.
 
-    >>> [round(q, 3) for q in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
+    >>> tuple(round(q, 3) for q in holm([0.01, 0.04, 0.03]))
+    (0.03, 0.06, 0.06)
     """
     adjusted = [math.nan] * len(p)
     order = sorted((i for i in range(len(p)) if not math.isnan(p[i])), key=lambda i: p[i])
@@ -90,8 +90,8 @@ def verdict(mean: float, seeds: int, p: float) -> str:
 def p_text(p: float) -> str:
     """A p value in words.
 
-    >>> [p_text(v) for v in (0.2345, 0.0123, 0.0004, 1.0)]
-    ['0.23', '0.012', '< 0.001', '1']
+    >>> tuple(p_text(v) for v in (0.2345, 0.0123, 0.0004, 1.0))
+    ('0.23', '0.012', '< 0.001', '1')
     """
     if math.isnan(p):
         return "–"
