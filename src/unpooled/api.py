@@ -24,7 +24,7 @@ from unpooled.training.privacy.audit import audit as audit_of
 from unpooled.training.protocols import Protocol
 from unpooled.training.recipe import recipe
 from unpooled.training.sealed.exchange import hops
-from unpooled.training.train import Progress, Training, initialised, run
+from unpooled.training.train import Progress, SiteModels, Training, initialised, run
 from unpooled.training.tuning import Trial, Tune, trial_values
 
 
@@ -49,6 +49,7 @@ def train(
     evaluate_every: int | None = None,
     threads: int | None = None,
     progress: bool | Callable[[Progress], None] = False,
+    watch: Callable[[SiteModels], None] | None = None,
     **optimizer_settings: Any,
 ) -> Trained:
     """Train `model` over `sites` with `protocol` for `steps` local steps.
@@ -59,8 +60,9 @@ def train(
     gives a scalar; `optimizer` a name or class of torch.optim. `privacy` is what sites add so that their answers tell
     less, such as `ClipAndNoise(2.0, 0.5)`; with `secure_sum` models leave under masks only, and are averaged unseen.
     With `sealed_hops` a model that hops is sealed for the site that gets it, unread on the way (see `docs/privacy.md`).
-    `threads` sets torch's threads during the run: bits may depend on it. See `unpooled.training.recipe.Recipe` for the
-    policies. Raises `BadSetting`, `BadData`, `Unsupported`
+    `threads` sets torch's threads during the run: bits may depend on it. `watch` is called at each evaluation with the
+    sites' models just before they are exchanged, as `unpooled.connectivity.BetweenSites` expects. See
+    `unpooled.training.recipe.Recipe` for the policies. Raises `BadSetting`, `BadData`, `Unsupported`
     before work starts, `Diverged` at the step where a loss is no number, and `Refused` where a privacy budget is spent.
     """
     federation, schema = federation_from(sites)
@@ -83,9 +85,10 @@ def train(
     )
     refuse_unguarded([protocol], secure_sum=secure_sum, sealed_hops=sealed_hops)
     with torch_threads(threads):
-        training = Training(federation, made, protocol, steps=steps, test=held_out, evaluate_every=evaluate_every)
-        with _watching(progress, protocol.label, steps) as watch:
-            result = run(training, watch)
+        looks: dict[str, Any] = {"evaluate_every": evaluate_every, "watch": watch}
+        training = Training(federation, made, protocol, steps=steps, test=held_out, **looks)
+        with _watching(progress, protocol.label, steps) as told:
+            result = run(training, told)
     return Trained(result, training.executor, training.executor_reason, seed)
 
 

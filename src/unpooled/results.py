@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from unpooled.errors import BadSetting
@@ -9,6 +10,7 @@ from unpooled.figures import curves
 from unpooled.figures.paired import paired_tests
 from unpooled.figures.results import comparison
 from unpooled.figures.summary import final_table, result_values
+from unpooled.sites.site import Samples
 from unpooled.training.result import PRIVACY, Result
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ class Trained:
     def sites(self) -> pd.DataFrame:
         """Final per-site results."""
         return self._result.sites()
+
+    def local_scores(self, data: Mapping[str, Samples] | Samples) -> dict[str, dict[str, float]]:
+        """Metrics of the model that each site ended with, after the last exchange: on one set, or each on its own."""
+        return self._result.local_scores(data)
 
     @property
     def privacy(self) -> pd.DataFrame:

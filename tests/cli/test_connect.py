@@ -203,3 +203,29 @@ def test_two_models_or_the_demo(call: Call, models: Path) -> None:
         "'0.weight' is 32 x 64 (float32) in the first model and 16 x 64 (float32) in the second"
         in call(*_asked(models)).err
     )
+
+
+def test_a_run_that_was_killed_goes_on(models: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Barriers that were finished are not computed again, and the tables are those of an undisturbed run."""
+    from unpooled.connectivity import Study
+
+    def broken(*given: object, **more: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("unpooled.runs.connect._written", broken)
+        stopped = call(*_asked(models, "--measures", "features"))
+    assert stopped.code != 0
+    assert not (models / "run" / "result.json").exists()
+    assert (models / "run" / "steps" / "barriers.json").is_file()
+    with monkeypatch.context() as patched:
+        patched.setattr(Study, "run", broken)
+        resumed = call("resume", models / "run")
+    assert resumed.code == 0, resumed.err
+    assert not (models / "run" / "steps").exists()
+    kept = (models / "run" / "barriers.csv").read_bytes()
+    whole = _asked(models, "--measures", "features")
+    whole[whole.index("--out") + 1] = models / "whole"
+    assert call(*whole).code == 0
+    assert kept == (models / "whole" / "barriers.csv").read_bytes()
+    assert (models / "run" / "features.csv").read_bytes() == (models / "whole" / "features.csv").read_bytes()

@@ -100,7 +100,7 @@ def connect(
         draws=draws,
         **given,
     )
-    _run([(comparison, out or default_folder(comparison))], None, as_json=output is Format.json)
+    run_and_show([(comparison, out or default_folder(comparison))], None, as_json=output is Format.json)
 
 
 def _words(text: str) -> list[str]:
@@ -133,10 +133,10 @@ def _told(plans: Mapping[str, Plan]) -> None:
 def _demo(out: Path, *, as_json: bool) -> None:
     from unpooled.runs.demos.connect import demo_pairs
 
-    _run(demo_pairs(out), out / "report.html", as_json=as_json)
+    run_and_show(demo_pairs(out), out / "report.html", as_json=as_json)
 
 
-def _run(comparisons: list[tuple[Comparison, Path]], page: Path | None, *, as_json: bool) -> None:
+def run_and_show(comparisons: list[tuple[Comparison, Path]], page: Path | None, *, as_json: bool) -> None:
     from unpooled.report import write_report
     from unpooled.runs.connect import execute
 

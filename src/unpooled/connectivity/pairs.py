@@ -1,8 +1,8 @@
 """Pairs of models to compare: what they have in common is chosen, everything else is drawn from named streams.
 
 Frankle, Dziugaite, Roy, Carbin, "Linear mode connectivity and the lottery ticket hypothesis", ICML 2020 (copies that
-part after some steps); Adilova et al., ICLR 2024 (one initialisation, other orders or other data). Plain SGD with
-momentum on samples in memory: enough for the questions asked here, and reproducible to the bit.
+part after some steps); Adilova et al., ICLR 2024 (one initialisation, other orders or other data). SGD with
+momentum, or Adam, on samples in memory: enough for the questions asked here, and reproducible to the bit.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from unpooled.errors import BadSetting, Diverged, above_zero, did_you_mean, not_
 from unpooled.seeds import Streams
 
 SPLITS = ("all", "halves", "labels")
+OPTIMIZERS = ("sgd", "adam")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +40,19 @@ class PairSettings:
 
     `same_init`: one initialisation. `spawn_at`: so many steps in one, before the second is copied from the first.
     `split`: both see "all" rows, disjoint "halves", or the first and the second half of the "labels". `lr` may differ.
+    `optimizer` is "sgd" or "adam". Two dials make data harder, the same for both models: `label_noise` is the share of
+    training labels that are drawn anew from the labels at hand, `rows` how many training rows there are (0 is all).
     """
 
     same_init: bool = False
     spawn_at: int = 0
     split: str = "all"
     lr: float | tuple[float, float] = 0.02
+    optimizer: str = "sgd"
     momentum: float = 0.9
+    weight_decay: float = 0.0
+    label_noise: float = 0.0
+    rows: int = 0
     epochs: int = 40
     batch_size: int = 32
     snapshot_every: int = 0
@@ -54,6 +61,12 @@ class PairSettings:
     def __post_init__(self) -> None:
         positive(epochs=self.epochs, batch_size=self.batch_size)
         not_negative(spawn_at=self.spawn_at, snapshot_every=self.snapshot_every, momentum=self.momentum)
+        not_negative(weight_decay=self.weight_decay, label_noise=self.label_noise, rows=self.rows)
+        if self.label_noise > 1:
+            raise BadSetting(f"label_noise is a share of the labels, from 0 to 1; got {self.label_noise}.")
+        if self.optimizer not in OPTIMIZERS:
+            hint = did_you_mean(self.optimizer, OPTIMIZERS)
+            raise BadSetting(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {self.optimizer!r}.{hint}")
         for rate in self.rates:
             above_zero(lr=rate)
         if self.split not in SPLITS:
@@ -69,8 +82,12 @@ class PairSettings:
 
 
 def train_pair(make: Callable[[], nn.Module], X: Tensor, y: Tensor, settings: PairSettings) -> TrainedPair:
-    """Two classifiers that `make` makes, trained on X (n, ...) and y (n,). Raises `Diverged` for a loss of NaN."""
+    """Two classifiers that `make` makes, trained on X (n, ...) and y (n,).
+
+    Raises `BadSetting` for more rows than there are, `Diverged` for a loss that is no finite number.
+    """
     streams = Streams(settings.seed)
+    X, y = _harder(X, y, settings, streams)
     a = drawn(make, streams.torch_seed("init", 0))
     b = copy.deepcopy(a) if settings.same_init else drawn(make, streams.torch_seed("init", 1))
     starts = _copied(a), _copied(b)
@@ -97,7 +114,12 @@ class _Run:
 
     def __init__(self, model: nn.Module, rows: Tensor, X: Tensor, y: Tensor, settings: PairSettings, lr: float) -> None:
         self.model, self.rows, self.X, self.y, self.batch = model, rows, X, y, settings.batch_size
-        self.optimizer = torch.optim.SGD(model.parameters(), lr, momentum=settings.momentum)
+        decay = settings.weight_decay
+        self.optimizer: torch.optim.Optimizer = (
+            torch.optim.SGD(model.parameters(), lr, momentum=settings.momentum, weight_decay=decay)
+            if settings.optimizer == "sgd"
+            else torch.optim.Adam(model.parameters(), lr, weight_decay=decay)
+        )
         self.taken = 0
 
     def continue_from(self, other: _Run) -> None:
@@ -136,6 +158,21 @@ def drawn(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 def _copied(model: nn.Module) -> Weights:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _harder(X: Tensor, y: Tensor, settings: PairSettings, streams: Streams) -> tuple[Tensor, Tensor]:
+    """Fewer rows, and labels drawn anew from those at hand (which may hit the right one)."""
+    if settings.rows > len(y):
+        raise BadSetting(f"rows={settings.rows}, but there are {len(y)} training rows.")
+    if settings.rows:
+        chosen = torch.from_numpy(streams.generator("rows").permutation(len(y))[: settings.rows])
+        X, y = X[chosen], y[chosen]
+    if settings.label_noise:
+        rng = streams.generator("label noise")
+        wrong = torch.from_numpy(rng.random(len(y)) < settings.label_noise)
+        drawn = torch.from_numpy(rng.permutation(len(y)))
+        y = torch.where(wrong, y[drawn], y)
+    return X, y
 
 
 def _rows(y: Tensor, split: str, streams: Streams) -> tuple[Tensor, Tensor]:

@@ -18,12 +18,13 @@ import pandas as pd
 import tomli_w
 
 from unpooled.errors import BadData, BadRecord, BadSetting, did_you_mean
+from unpooled.runs.connect_steps import Steps, barriers_in
 from unpooled.runs.environment import environment
 from unpooled.runs.files import read_json, slug, tidy, writable, write_bytes, write_json
 from unpooled.runs.lock import locked
 from unpooled.runs.measures import Asked, epochs_of, make_ready
 from unpooled.runs.pooled import POOLED
-from unpooled.runs.tables import without_none
+from unpooled.runs.tables import read_toml, without_none
 from unpooled.sites.reading import file_kind, read_table
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def execute(
     settings = tomli_w.dumps({"family": FAMILY, **without_none(asdict(comparison)), **told_files}).encode()
     kept = folder / "config.toml"
     if kept.exists() and kept.read_bytes() != settings:
-        raise BadRecord(f"{folder} holds another run: choose another folder with --out.")
+        raise BadRecord(
+            f"{folder} holds another run, or its files were written again since: choose another folder with --out."
+        )
     if kept.exists() and (folder / "result.json").is_file():
         done: dict[str, Any] = read_json(folder / "result.json")
         return done
@@ -125,16 +128,29 @@ def execute(
     planned({"barriers": study.plan, **{name: plan for name, (plan, _) in ready.items()}})
     with locked(folder):
         tidy(folder)
-        found = study.run(told)
-        measured = {}
-        for name, (plan, run) in ready.items():
-            at = time.perf_counter()
-            tables = run(told)
-            facts = {"tables": list(tables), "models_scored": plan.models, "passes": plan.passes}
-            measured[name] = tables, {**facts, "seconds": time.perf_counter() - at}
         write_bytes(kept, settings)
         write_json(folder / "environment.json", environment())
-        return _written(folder, comparison, found, measured, began, time.perf_counter() - start)
+        steps = Steps(folder)
+        found = barriers_in(steps, lambda: study.run(told))
+        measured = {}
+        for name, (plan, run) in ready.items():
+            facts = {"tables": [], "models_scored": plan.models, "passes": plan.passes}
+            measured[name] = steps.take(name, lambda run=run, facts=facts: (run(told), facts))  # type: ignore[misc]
+        outcome = _written(folder, comparison, found, measured, began, time.perf_counter() - start)
+        steps.forget()
+        return outcome
+
+
+def is_comparison(folder: Path) -> bool:
+    """Whether the run in `folder` compares two models; False also where there is none."""
+    config = folder / "config.toml"
+    return config.is_file() and read_toml(config).get("family") == FAMILY
+
+
+def load(folder: Path) -> Comparison:
+    """What was compared in `folder`, from its settings."""
+    told = {name: value for name, value in read_toml(folder / "config.toml").items() if name not in ("family", "files")}
+    return Comparison(**told)
 
 
 def _digests(comparison: Comparison) -> dict[str, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from unpooled.combine import Array
+from unpooled.sites.site import Samples
 from unpooled.sites.traffic import Traffic
+from unpooled.training.evaluation import metrics, score, scores
 from unpooled.training.evaluator import Measured
 from unpooled.training.layout import Layout, write_row
 from unpooled.training.recipe import Recipe
@@ -85,7 +87,23 @@ class Result:
         """The state dict of the model that each site ended with."""
         if self.rows is None:
             raise RuntimeError("The run has not finished.")
-        return {name: self._module(row).state_dict() for name, row in zip(self.holders, self.rows, strict=True)}
+        return {name: self.weights_of(row) for name, row in zip(self.holders, self.rows, strict=True)}
+
+    def weights_of(self, row: Array) -> dict[str, Any]:
+        """The state dict, a copy, that a row of this training stands for."""
+        return self._module(row).state_dict()
+
+    def local_scores(self, data: Mapping[str, Samples] | Samples) -> dict[str, dict[str, float]]:
+        """Metrics of the model that each site ended with, after the last exchange: on one set, or each on its own."""
+        if self.rows is None:
+            raise RuntimeError("The run has not finished.")
+        recipe, layout = self.recipe, self.layout
+        if isinstance(data, Samples):
+            found = scores(recipe, layout, self.rows, data)
+        else:
+            each = zip(self.holders, self.rows, strict=True)
+            found = [score(recipe, layout, row, data[name]) for name, row in each]
+        return {name: metrics(one) for name, one in zip(self.holders, found, strict=True)}
 
     def _module(self, row: Array | None) -> nn.Module:
         if row is None:

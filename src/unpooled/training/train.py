@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from unpooled import errors
 from unpooled.combine import Array
 from unpooled.errors import BadData, BadSetting, Unsupported
 from unpooled.sites.federation import Federation, ask_all
+from unpooled.sites.names import picked
 from unpooled.sites.site import Samples, Site
 from unpooled.sites.transports.in_process import InProcess
 from unpooled.sites.transports.remote import Remote
@@ -49,6 +50,14 @@ class Progress:
 
 
 @dataclass(frozen=True, eq=False)
+class SiteModels:
+    """The sites' models just before an exchange: local steps done, and the state dict of each site that trained."""
+
+    step: int
+    weights: Mapping[str, Mapping[str, torch.Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
 class _Look:
     """The aggregate's row (None where it could not be foreseen), both kinds of results, and the traffic before."""
 
@@ -64,7 +73,8 @@ class Training:
 
     `test` is a central test set (arrays); without it each site tests on its own test samples. Models are evaluated
     every `evaluate_every` local steps, just before the exchange of that step: the aggregate is what the protocol
-    would make of the models then, the local models are what they have become.
+    would make of the models then, the local models are what they have become. `watch` is shown these local models
+    (in a simulation; of real sites what the coordinator may see), and cannot change them.
     """
 
     def __init__(
@@ -76,6 +86,7 @@ class Training:
         steps: int,
         test: Samples | None = None,
         evaluate_every: int | None = None,
+        watch: Callable[[SiteModels], None] | None = None,
     ) -> None:
         errors.positive(steps=steps)
         if evaluate_every is not None:
@@ -83,7 +94,9 @@ class Training:
         recipe = replace(recipe, proximal=protocol.mu, corrected=protocol.corrected)
         recipe = replace(recipe, sealed_hops=recipe.sealed_hops and hops(protocol.exchange()))
         protocol.check(recipe)
-        self.federation, self.recipe, self.protocol = federation, recipe, protocol
+        if watch is not None and protocol.simulation_only:
+            raise BadSetting(f"{protocol.label} has one model only: there is nothing between sites to watch.")
+        self.federation, self.recipe, self.protocol, self.watch = federation, recipe, protocol, watch
         self._trained_on: Federation = federation
         if test is None and isinstance(federation, LazySites):
             raise BadSetting("Lazy sites have no test samples: give test=(X, y).")
@@ -172,6 +185,10 @@ class Training:
     def _look(self, active: Sites) -> _Look:
         """What is seen just before an exchange."""
         rows = self.observer.outgoing(active)
+        if self.watch is not None and rows is not None:
+            names = picked(self._trained_on.names, active)
+            weights = {name: self.result.weights_of(row) for name, row in zip(names, rows, strict=True)}
+            self.watch(SiteModels(self.coordinator.step, weights))
         row = None if rows is None else self.coordinator.preview(rows)
         aggregate = {} if row is None else self.evaluator.model(self.federation, row)
         local = {} if self.protocol.simulation_only else self.evaluator.local(self._trained_on, active)
