@@ -71,13 +71,13 @@ def mnist(folder: Path) -> Split:
 
 
 def cifar(folder: Path) -> Split:
-    """5000 images to train and 500 to test, channels standardised with the training images."""
+    """5000 images to train and 2000 to test, channels standardised with the training images."""
     with np.load(folder / "cifar10-small" / "cifar10_small.npz") as arrays:
-        X = np.concatenate([arrays["train_images"][:5000], arrays["test_images"][:500]])
-        y = np.concatenate([arrays["train_labels"][:5000], arrays["test_labels"][:500]])
+        X = np.concatenate([arrays["train_images"][:5000], arrays["test_images"]])
+        y = np.concatenate([arrays["train_labels"][:5000], arrays["test_labels"]])
     images = X.transpose(0, 3, 1, 2).astype(np.float32) / 255
     mean, std = images[:5000].mean((0, 2, 3), keepdims=True), images[:5000].std((0, 2, 3), keepdims=True)
-    return _split((images - mean) / std, y, 5000, 500)
+    return _split((images - mean) / std, y, 5000, 2000)
 
 
 def _split(X: Any, y: Any, train: int, test: int) -> Split:

@@ -30,6 +30,8 @@ from unpooled.errors import BadSetting, Unsupported, positive
 CUTS = ("full", "layer", "from_input", "from_output")
 MEMORY = 512_000_000
 """Bytes that the values of a model's steps may take at once, by default."""
+MANY, TRIED = 100, 4
+"""From so many cuts on, so many are tried to tell what all will cost."""
 T = TypeVar("T")
 Silent: Told = lambda done, total: None  # noqa: E731
 
@@ -199,6 +201,9 @@ class Study:
         models = 2 + sum(len(cut.alphas) for cut in cuts)
         if isinstance(self.engine, Engine):
             at_once, passes = self.engine.plan(cuts)
+            if len(cuts) >= MANY and any(callable(cut.stop) for cut in cuts):
+                seconds = self._tried(self.engine, cuts)
+                return Plan(models, passes, self.samples, at_once, "fast", self.why, seconds)
             self.engine.pass_of(at_once)  # the first one is slow for reasons of its own
             start = time.perf_counter()
             self.engine.pass_of(at_once)
@@ -210,6 +215,17 @@ class Study:
         return Plan(
             models, float(models), self.samples, min(self._batch_size, self.samples), "plain", self.why, seconds
         )
+
+    @staticmethod
+    def _tried(engine: Engine, cuts: Sequence[Cut]) -> float:
+        """Seconds, from a few of many cuts whose ends have to be made: that may take longer than to score them."""
+        few = [cuts[i * len(cuts) // TRIED] for i in range(TRIED)]
+        before = engine.evaluations
+        engine.run(few[:1])  # the first one is slow for reasons of its own
+        start = time.perf_counter()
+        engine.run(few)
+        engine.evaluations = before
+        return (time.perf_counter() - start) * len(cuts) / TRIED
 
     def run(self, told: Told = Silent) -> Connectivity:
         """Score all models and make the tables."""

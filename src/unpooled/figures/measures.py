@@ -93,7 +93,8 @@ def subspace_curves(
             ax.set_ylabel(UNITS.get(metric, metric))
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=style.columns_that_fit(labels, width, 4))
-        left = f" {len(every) - len(parts)} more parts are in the table." if len(every) > len(parts) else ""
+        more = len(every) - len(parts)
+        left = f" {more} more {'part is' if more == 1 else 'parts are'} in the table." if more else ""
         style.note(
             figure,
             f"From {DEFAULTS[default].removeprefix('default ')}; all directions of a panel have equal lengths. Bands: "

@@ -85,7 +85,8 @@ def _clean(node: ET.Element, name: str, used: set[str]) -> None:
             node.set(key, value.replace("url(#", f"url(#{name}-"))
         elif key == "style":
             value = re.sub(r"font-family:[^;]*;?\s*", "", value)
-            node.set(key, re.sub(r"#[0-9a-f]{6}", lambda m: THEMED.get(m[0].lower(), m[0]), value, flags=re.I))
+            value = re.sub(r"(?<!url\()#[0-9a-f]{6}", lambda m: THEMED.get(m[0].lower(), m[0]), value, flags=re.I)
+            node.set(key, value.replace("url(#", f"url(#{name}-"))  # hatches are patterns
         elif key in ("d", "x", "y", "transform", "points"):
             node.set(key, _rounded(" ".join(value.split()), digits=1 if len(value) > LONG else 2))
     if node.tag != f"{SVG}text" and node.text and not node.text.strip():

@@ -236,3 +236,19 @@ def test_missing_folder_and_unwritable_place(tmp_path: Path) -> None:
 
 def test_a_family_is_one_row() -> None:
     assert list(FAMILIES) == ["training", "streams", "connectivity", "causal", "study"]
+
+
+def test_a_hatched_patch_finds_its_pattern() -> None:
+    """Ids are renamed where they are defined and where they are used: a bar with a hatch keeps its fill."""
+    from matplotlib.figure import Figure
+
+    from unpooled.report.svg import svg
+
+    figure = Figure()
+    figure.subplots().bar([0], [1], hatch="//")
+    drawn = svg(figure, "bars-wide", "Bars", "One bar with a hatch.")
+    used = set(re.findall(r"url\(#([^)]+)\)", drawn))
+    defined = set(re.findall(r'id="([^"]+)"', drawn))
+    assert any("pattern" in part for part in re.findall(r"<(\w+)", drawn))
+    assert used
+    assert used <= defined
