@@ -4,7 +4,7 @@ A page's block may rely on what the text around it names, such as a folder of ho
 block asks for much work, `SMALLER` replaces numbers, and the test fails when a number to replace has gone. A comment
 `<!-- not run: reason -->` above a block leaves it out; the number of those is fixed here.
 
-How-to pages prepare everything themselves, so theirs run as a reader would run them: shell lines in a shell, and a
+How-to pages and the quickstart prepare everything themselves, so theirs run as a reader would run them: shell lines in a shell, and a
 block of TOML is saved under the name in its first line.
 """
 
@@ -91,7 +91,7 @@ def blocks(page: str) -> list[tuple[str | None, str]]:
     return [(match["reason"], match["code"]) for match in found]
 
 
-HOW_TO = [page for page in PAGES if page.startswith("docs/how_to_")]
+HOW_TO = [page for page in PAGES if page.startswith(("docs/how_to_", "docs/quickstart"))]
 WITH_CODE = [page for page in PAGES if blocks(page) and page not in HOW_TO]
 ANY = re.compile(r"```(python|toml|sh)\n(.*?)```", re.S)
 
