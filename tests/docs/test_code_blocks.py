@@ -4,8 +4,8 @@ A page's block may rely on what the text around it names, such as a folder of ho
 block asks for much work, `SMALLER` replaces numbers, and the test fails when a number to replace has gone. A comment
 `<!-- not run: reason -->` above a block leaves it out; the number of those is fixed here.
 
-How-to pages and the quickstart prepare everything themselves, so theirs run as a reader would run them: shell lines in a
-shell, and a block of TOML is saved under the name in its first line.
+How-to pages and the quickstart prepare everything themselves, so theirs run as a reader would run them: shell lines in
+a shell, and a block of TOML is saved under the name in its first line.
 """
 
 from __future__ import annotations
