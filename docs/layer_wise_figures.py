@@ -63,12 +63,12 @@ def results(found: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
         full = mean(one["full"] for one in each)
         layers = [mean(values) for values in zip(*(one["layers"] for one in each), strict=True)]
         windows = [mean(values) for values in zip(*(one["windows"] for one in each), strict=True)]
-        null = f"{len(layers) * mean(layers) / full:.2f}" if full >= BARRIER else "no full barrier"
+        null = f"{len(layers) * mean(layers) / full:z.2f}" if full >= BARRIER else "no full barrier"
         lines.append(
-            f"| {TASKS[task]}; {CONDITIONS[condition]} | {len(each)} | {mean(one['end'] for one in each):.1f} "
-            f"| {full:.1f} ({min(one['full'] for one in each):.1f} to {max(one['full'] for one in each):.1f}) "
-            f"| {max(layers):.1f} | {null} | {' / '.join(f'{value:.1f}' for value in windows)} "
-            f"| {mean(one['averaging'] for one in each):.1f}, {mean(one['random'] for one in each):.1f} |"
+            f"| {TASKS[task]}; {CONDITIONS[condition]} | {len(each)} | {mean(one['end'] for one in each):z.1f} "
+            f"| {full:z.1f} ({min(one['full'] for one in each):z.1f} to {max(one['full'] for one in each):z.1f}) "
+            f"| {max(layers):z.1f} | {null} | {' / '.join(f'{value:z.1f}' for value in windows)} "
+            f"| {mean(one['averaging'] for one in each):z.1f}, {mean(one['random'] for one in each):z.1f} |"
         )
     return lines
 
@@ -127,7 +127,9 @@ def spaces(runs: Path) -> list[str]:
         table = pd.read_csv(runs / task / "high-0" / "subspaces.csv")
         rows = table[(table["part"] == "all") & (table["metric"] == "loss") & (table["length"] == 1.0)]
         rise = rows.groupby("kind")["rise"].mean()
-        lines.append(f"| {name} | " + " | ".join(f"{rise[kind]:.2f}" if kind in rise else "-" for kind in KINDS) + " |")
+        lines.append(
+            f"| {name} | " + " | ".join(f"{rise[kind]:z.2f}" if kind in rise else "-" for kind in KINDS) + " |"
+        )
     return lines
 
 
@@ -140,12 +142,12 @@ def dials(runs: Path) -> list[str]:
     for _, row in pd.read_csv(runs / "sweep.csv").iterrows():
         value = f"{float(row['value']):g}" if str(row["value"])[0].isdigit() else row["value"]
         lines.append(
-            f"| {row['dial']} | {value} | {row['end']:.1f} | {row['full']:.1f} ± {row['spread']:.1f} "
-            f"| {row['highest_layer']:.1f} | {row['distance']:.1f} |"
+            f"| {row['dial']} | {value} | {row['end']:z.1f} | {row['full']:z.1f} ± {row['spread']:z.1f} "
+            f"| {row['highest_layer']:z.1f} | {row['distance']:z.1f} |"
         )
     parting = pd.read_csv(runs / "instability.csv").groupby("spawn_at")["instability"].agg(["mean", "std"])
     lines += ["", "| steps together | instability |", "|---:|---:|"]
-    return lines + [f"| {step} | {row['mean']:.1f} ± {row['std']:.1f} |" for step, row in parting.iterrows()]
+    return lines + [f"| {step} | {row['mean']:z.1f} ± {row['std']:z.1f} |" for step, row in parting.iterrows()]
 
 
 def pictures(runs: Path) -> list[str]:

@@ -68,3 +68,15 @@ def test_bad_settings_name_what_there_is(data: Any) -> None:
         relative_flatness(mlp(0, (12, 8, 6, 5)), "1", data)
     with pytest.raises(BadSetting, match="Did you mean 'outputs'"):
         relative_flatness(mlp(0, (12, 8, 6, 5)), "0", data, form="output")
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_samples_may_be_taken_some_at_a_time(data: Any, classes: bool) -> None:
+    """The Hessian of a mean is the mean of Hessians, also where the last batch is smaller."""
+    X, y = data
+    given = (X, y) if classes else (X, torch.nn.functional.one_hot(y, 10).double())
+    model = mlp(0, (X.shape[1], 12, 10))
+    whole = relative_flatness(model, "0", given, draws=6, batch_size=len(X))
+    parts = relative_flatness(model, "0", given, draws=6, batch_size=17)
+    assert parts.value == pytest.approx(whole.value, rel=1e-10)
+    assert parts.standard_error == pytest.approx(whole.standard_error, rel=1e-8)

@@ -17,7 +17,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -37,6 +37,8 @@ from unpooled.seeds import Streams
 FORMS = ("products", "outputs", "softmax", "hessian")
 LARGEST = 4096
 """Weights of a layer up to which the whole Hessian is computed."""
+BATCH = 256
+"""Samples at a time in the form "products"."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,22 @@ class Flatness:
 
 
 def relative_flatness(
-    model: nn.Module, layer: str, data: tuple[Any, Any], *, form: str = "products", draws: int = 200, seed: int = 0
+    model: nn.Module,
+    layer: str,
+    data: tuple[Any, Any],
+    *,
+    form: str = "products",
+    draws: int = 200,
+    seed: int = 0,
+    batch_size: int = BATCH,
 ) -> Flatness:
     """kappa of the module called `layer`, for cross-entropy (whole-number targets) or the mean squared error.
 
-    Computed in double precision, in evaluation mode, on a copy. Raises `BadSetting` for a layer or form that does not
+    Computed in double precision, in evaluation mode, on a copy; the form "products" takes `batch_size` samples at a
+    time, which bounds its memory and changes nothing else. Raises `BadSetting` for a layer or form that does not
     exist, `Unsupported` where the form cannot be used for this layer.
     """
-    positive(draws=draws)
+    positive(draws=draws, batch_size=batch_size)
     if form not in FORMS:
         raise BadSetting(f"There is no form '{form}'; there are {', '.join(FORMS)}.{did_you_mean(form, FORMS)}")
     owners = [name for name, part in model.named_modules() if isinstance(getattr(part, "weight", None), Tensor)]
@@ -68,7 +78,7 @@ def relative_flatness(
     whole = not scored.y.dtype.is_floating_point
     problem = _Problem(model, layer, scored.X, scored.y, whole)
     if form == "products":
-        return problem.by_products(draws, seed)
+        return problem.by_products(draws, seed, batch_size)
     exact: dict[str, Callable[[], float]] = {
         "outputs": problem.by_outputs,
         "softmax": problem.by_softmax,
@@ -95,10 +105,11 @@ def prepared(
     X = samples(data, dtype=torch.float64, device=first.device).X
     timed = copy.deepcopy(model).double().eval()
     start = time.perf_counter()
+    few = X[:BATCH]
     with torch.no_grad():
-        timed(X)
-    seconds = (time.perf_counter() - start) * 4 * draws * count
-    plan = Plan(count * draws, 4.0 * draws * count, len(X), len(X), "products", "", seconds)
+        timed(few)
+    seconds = (time.perf_counter() - start) * 4 * draws * count * len(X) / len(few)
+    plan = Plan(count * draws, 4.0 * draws * count, len(X), len(few), "products", "", seconds)
 
     def run(told: Told) -> pd.DataFrame:
         rows: list[dict[str, Any]] = []
@@ -147,17 +158,22 @@ class _Problem:
         blocks = jacrev(grad(self.at))(weight).detach().reshape(d, m, d, m)
         return float(((rows @ rows.T) * blocks.diagonal(dim1=1, dim2=3).sum(-1)).sum())
 
-    def by_products(self, draws: int, seed: int) -> Flatness:
+    def by_products(self, draws: int, seed: int, batch_size: int) -> Flatness:
+        """The Hessian of a mean is the mean of Hessians: samples are taken some at a time, each with all draws."""
         weight = self.weight
-        rows, found = weight.flatten(1), []
+        rows = weight.flatten(1)
         random = torch.Generator().manual_seed(Streams(seed).torch_seed("flatness", self.layer))
-        back = vjp(grad(self.at), weight)[1]  # the Hessian is symmetric, so this is its product with a vector
-        for _ in range(draws):
-            u, z = (2.0 * torch.randint(2, rows.shape[1:], generator=random).double() - 1 for _ in range(2))
-            step = torch.outer(rows @ u.to(rows.device), z.to(rows.device)).view_as(weight)
-            product = back(step)[0]
-            found.append(float((step * product.detach()).sum()))
-        values = torch.tensor(found, dtype=torch.float64)
+        signs = [
+            tuple(2.0 * torch.randint(2, rows.shape[1:], generator=random).double().to(rows.device) - 1 for _ in "uz")
+            for _ in range(draws)
+        ]
+        values = torch.zeros(draws, dtype=torch.float64)
+        for X, y in zip(torch.split(self.X, batch_size), torch.split(self.y, batch_size), strict=True):
+            part = replace(self, X=X, y=y)
+            back = vjp(grad(part.at), weight)[1]  # the Hessian is symmetric, so this is its product with a vector
+            for place, (u, z) in enumerate(signs):
+                step = torch.outer(rows @ u, z).view_as(weight)
+                values[place] += float((step * back(step)[0].detach()).sum()) * len(X) / len(self.X)
         error = float(values.std()) / math.sqrt(draws) if draws > 1 else float("nan")
         return Flatness(float(values.mean()), error, "products")
 
