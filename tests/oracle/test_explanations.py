@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from unpooled.explain.execution import execute
@@ -105,3 +106,18 @@ def test_large_batches_lose_on_one_pass_and_bear_larger_rates(names: Names) -> N
     assert list(fixed) == sorted(fixed)
     assert rates[0] < max(rates)
     assert found["gap"] < 1e-12
+
+
+def test_small_batches_stagger_and_the_risk_turns(names: Names) -> None:
+    """Descent ends in the valley, one example at a time does not; few examples overfit, many hardly do."""
+    found = names("gradient-descent")
+    assert found["distance"](256) < 0.05 < found["distance"](8) < found["distance"](1)
+    for count, (empirical, risk) in found["curves"].items():
+        assert (np.diff(empirical) < 1e-9).all()  # gradient descent of a quadratic at a small rate
+        assert risk.min() > 1
+        assert bool(risk[-1] - risk.min() > 0.2) is (count <= 32)
+        assert risk[-1] > empirical[-1]
+    least = [found["curves"][count][1].min() for count in found["SIZES"]]
+    assert least == sorted(least, reverse=True)
+    # The expected excess risk of least squares with n rows is k / (n - k - 1) for unit noise.
+    assert found["curves"][1024][1][-1] - 1 == pytest.approx(20 / (1024 - 21), rel=0.35)
