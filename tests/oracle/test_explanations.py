@@ -111,7 +111,7 @@ def test_large_batches_lose_on_one_pass_and_bear_larger_rates(names: Names) -> N
 def test_small_batches_stagger_and_the_risk_turns(names: Names) -> None:
     """Descent ends in the valley, one example at a time does not; few examples overfit, many hardly do."""
     found = names("gradient-descent")
-    assert found["distance"](256) < 0.05 < found["distance"](8) < found["distance"](1)
+    assert 2 * found["distance"](256) < found["distance"](8) < found["distance"](1) / 2
     for count, (empirical, risk) in found["curves"].items():
         assert (np.diff(empirical) < 1e-9).all()  # gradient descent of a quadratic at a small rate
         assert risk.min() > 1

@@ -34,12 +34,12 @@ source = up.TableStream(X, y, name="one pass", scale="none")
 # ## Paths of descent
 #
 # Two weights, 256 examples, squared loss: the rings are points of equal loss. Each path takes the same sixty steps at
-# the same rate from the same start. With all examples it goes straight down the valley; with one it staggers, and never
-# stops.
+# the same rate from the same start. With all examples it goes down into the valley and along it; with one it staggers,
+# and never stops.
 
 # %%
 STEPS, RATE = 60, 0.3
-plane = rng.normal(size=(256, 2)) * (1.0, 0.4)
+plane = rng.normal(size=(256, 2)) * (0.4, 1.0)
 goal = np.array([1.0, -1.0])
 heights = plane @ goal + 0.5 * rng.normal(size=256)
 valley = np.linalg.lstsq(plane, heights, rcond=None)[0]  # the least of the empirical risk
