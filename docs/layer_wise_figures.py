@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from unpooled.connectivity.results import NO_BARRIER
 from unpooled.figures.connectivity import cumulative_curves
 from unpooled.figures.measures import direction_bars, epoch_map, subspace_curves
 
@@ -20,8 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "layer_wise_figures.md"
 TASKS = {"digits": "Digits, MLP of 5 layers", "mnist": "MNIST, MLP of 5 layers", "cifar": "CIFAR-10, CNN of 6 layers"}
 CONDITIONS = {"high": "one start, high rate", "low": "one start, low rate", "apart": "two starts, low rate"}
-BARRIER = 2.0
-"""Points of error from which there is a barrier to speak of."""
 KINDS = ("toward", "away", "training", "complement", "isotropic", "shrink", "grow")
 
 
@@ -63,7 +62,7 @@ def results(found: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
         full = mean(one["full"] for one in each)
         layers = [mean(values) for values in zip(*(one["layers"] for one in each), strict=True)]
         windows = [mean(values) for values in zip(*(one["windows"] for one in each), strict=True)]
-        null = f"{len(layers) * mean(layers) / full:z.2f}" if full >= BARRIER else "no full barrier"
+        null = f"{len(layers) * mean(layers) / full:z.2f}" if full >= NO_BARRIER else "no full barrier"
         lines.append(
             f"| {TASKS[task]}; {CONDITIONS[condition]} | {len(each)} | {mean(one['end'] for one in each):z.1f} "
             f"| {full:z.1f} ({min(one['full'] for one in each):z.1f} to {max(one['full'] for one in each):z.1f}) "
@@ -87,18 +86,18 @@ def verdicts(found: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
         cells = []
         for task in TASKS:
             each = [one for condition in conditions for one in found.get((task, condition), [])]
-            asked = [one for one in each if one["full"] >= BARRIER] if needs else each
+            asked = [one for one in each if one["full"] >= NO_BARRIER] if needs else each
             cells.append(f"{sum(map(holds, asked))} of {len(asked)}" if asked else "no pair has a barrier")
         lines.append(f"| {statement} | {rule} | {' | '.join(cells)} |")
 
     both, same = ("high", "apart"), ("high",)
     row(
         "At a low rate models of one start are connected", "full barrier below 2", ("low",), False,
-        lambda one: one["full"] < BARRIER,
+        lambda one: one["full"] < NO_BARRIER,
     )  # fmt: skip
     row(
         "At a high rate models of one start are not", "full barrier at least 2", same, False,
-        lambda one: one["full"] >= BARRIER,
+        lambda one: one["full"] >= NO_BARRIER,
     )  # fmt: skip
     row(
         "No single layer has a barrier like the whole", "highest layer below half of the full barrier", both, True,

@@ -20,6 +20,7 @@ from unpooled.arguments import Sites, federation_from, held_out_from
 from unpooled.errors import BadData, BadSetting, did_you_mean
 from unpooled.figures.sharing import own_against_all
 from unpooled.figures.summary import interval
+from unpooled.layer_names import by_module, fits
 from unpooled.seeds import Streams
 from unpooled.sites.site import Samples, samples
 from unpooled.training.layout import layout_of
@@ -124,20 +125,22 @@ def _protocols(
 ) -> tuple[dict[str, Protocol], dict[str, int]]:
     module = model if isinstance(model, nn.Module) else initialised(model, Streams(0).torch_seed("model"))
     sizes = {name: part.stop - part.start for name, part in layout_of(module).layers.items()}
-    modules = list(dict.fromkeys(name.rpartition(".")[0] or name for name in sizes))
+    owners = by_module(sizes)
+    *body, head = owners.values()
+    sets = {"all": tuple(sizes), "head": head, "body": tuple(name for own in body for name in own)}
     if shares is None:
-        alone: dict[str, Share] = {name: (name,) for name in modules}
+        alone: dict[str, Share] = {module or "of the model itself": own for module, own in owners.items()}
         shares = {"nothing": (), **alone, "head": "head", "body": "body", "all": "all"}
     protocols: dict[str, Protocol] = {}
     parameters = {}
     for label, share in shares.items():
         named: str | tuple[str, ...] = share if isinstance(share, str) else tuple(share)
         protocols[label] = FedAvg(period) if named == "all" else PartialAvg(period, named) if named else Local()
-        own = {"all": modules, "head": modules[-1:], "body": modules[:-1]}[named] if isinstance(named, str) else named
-        fitting = [name for name in sizes if any(name == part or name.startswith(f"{part}.") for part in own)]
+        own = sets[named] if isinstance(named, str) else named
+        fitting = [name for name in sizes if any(fits(name, part) for part in own)]
         if own and not fitting:
-            hint = did_you_mean(own[0], [*modules, *sizes])
-            raise BadSetting(f"'{label}' shares {', '.join(own)}, but the layers are {', '.join(modules)}.{hint}")
+            hint = did_you_mean(own[0], [*owners, *sizes])
+            raise BadSetting(f"'{label}' shares {', '.join(own)}, but the layers are {', '.join(owners)}.{hint}")
         parameters[label] = sum(sizes[name] for name in fitting)
     return protocols, parameters
 

@@ -9,8 +9,9 @@ from unpooled.connectivity.checkpoints import open_checkpoint
 from unpooled.connectivity.layers import layers_of
 from unpooled.connectivity.norms import POLICIES
 from unpooled.connectivity.pairs import PairSettings, train_pair
+from unpooled.connectivity.plan import Plan
 from unpooled.connectivity.results import Connectivity
-from unpooled.connectivity.study import Plan, Study, connect, distances
+from unpooled.connectivity.study import Study, connect, distances
 from unpooled.connectivity.sweep import Sweep, instability, sweep
 
 __all__ = [

@@ -26,7 +26,8 @@ from unpooled.connectivity.checkpoints import Checkpoint, Weights
 from unpooled.connectivity.cuts import Cut, mixed
 from unpooled.connectivity.layers import Names
 from unpooled.connectivity.plain import Told
-from unpooled.connectivity.study import Prepared, Silent, Study
+from unpooled.connectivity.plan import Prepared, Silent
+from unpooled.connectivity.study import Study
 from unpooled.errors import BadSetting, did_you_mean, fraction, positive
 from unpooled.seeds import Streams
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from unpooled.connectivity.checkpoints import Checkpoint
 from unpooled.connectivity.plain import Told
-from unpooled.connectivity.study import Prepared, Silent, Study, together
+from unpooled.connectivity.plan import Prepared, Silent, together
+from unpooled.connectivity.study import Study
 from unpooled.errors import BadSetting
 
 

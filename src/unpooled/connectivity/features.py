@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from unpooled.connectivity.checkpoints import Checkpoint
 from unpooled.connectivity.cuts import Cut, mixed
 from unpooled.connectivity.plain import Plain, Told
+from unpooled.connectivity.plan import Prepared, Silent
 from unpooled.connectivity.scoring import Samples
-from unpooled.connectivity.study import Prepared, Silent, Study
+from unpooled.connectivity.study import Study
 from unpooled.errors import BadSetting, Unsupported
 
 

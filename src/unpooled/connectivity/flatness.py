@@ -29,8 +29,8 @@ from torch.nn import functional
 from unpooled.connectivity.alike import fitted
 from unpooled.connectivity.checkpoints import Checkpoint, open_checkpoint
 from unpooled.connectivity.plain import Told
+from unpooled.connectivity.plan import Plan, Prepared
 from unpooled.connectivity.scoring import samples
-from unpooled.connectivity.study import Plan, Prepared
 from unpooled.errors import BadSetting, Unsupported, did_you_mean, positive
 from unpooled.seeds import Streams
 

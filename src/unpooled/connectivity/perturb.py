@@ -20,7 +20,8 @@ from unpooled.connectivity.cuts import Cut
 from unpooled.connectivity.layers import Names
 from unpooled.connectivity.moments import Moments
 from unpooled.connectivity.plain import Told
-from unpooled.connectivity.study import Prepared, Silent, Study
+from unpooled.connectivity.plan import Prepared, Silent
+from unpooled.connectivity.study import Study
 from unpooled.errors import BadSetting, positive
 from unpooled.seeds import Streams
 

@@ -23,7 +23,8 @@ from unpooled.connectivity.cuts import Cut
 from unpooled.connectivity.moments import Moments
 from unpooled.connectivity.pairs import drawn
 from unpooled.connectivity.plain import Told
-from unpooled.connectivity.study import Prepared, Silent, Study
+from unpooled.connectivity.plan import Prepared, Silent
+from unpooled.connectivity.study import Study
 from unpooled.errors import BadSetting, Unsupported, positive
 from unpooled.seeds import Streams
 

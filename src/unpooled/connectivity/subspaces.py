@@ -28,8 +28,9 @@ from unpooled.connectivity.layers import Names
 from unpooled.connectivity.moments import Moments
 from unpooled.connectivity.perturb import direction
 from unpooled.connectivity.plain import Told
+from unpooled.connectivity.plan import Prepared, Silent
 from unpooled.connectivity.spans import Span, Trajectory, Vector, span_of
-from unpooled.connectivity.study import Prepared, Silent, Study
+from unpooled.connectivity.study import Study
 from unpooled.errors import BadSetting, did_you_mean, positive
 from unpooled.seeds import Streams
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from unpooled.connectivity.pairs import PairSettings, train_pair
 from unpooled.connectivity.plain import Told
+from unpooled.connectivity.plan import Silent
 from unpooled.connectivity.results import NO_BARRIER
-from unpooled.connectivity.study import Silent, connect
+from unpooled.connectivity.study import connect
 from unpooled.errors import BadSetting, Diverged, did_you_mean
 
 Rows = tuple[Tensor, Tensor]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pandas as pd
 
 from unpooled.errors import BadSetting, Unsupported
 from unpooled.runs.cells import Cell, learning_rate, recipe_of
-from unpooled.runs.files import write_bytes
+from unpooled.runs.files import write_parquet
 from unpooled.runs.record import config_of
 from unpooled.runs.resolve import protocols_of
 from unpooled.runs.sources import open_source
@@ -43,7 +42,5 @@ def audit_run(folder: Path, worlds: int, tell: Callable[[str], None] = lambda li
     if not frames:
         raise BadSetting("None of the run's protocols could be audited.")
     table = pd.concat(frames, ignore_index=True)
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    write_bytes(folder / "audit.parquet", buffer.getvalue())
+    write_parquet(folder / "audit.parquet", table)
     return table

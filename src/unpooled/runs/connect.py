@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ import tomli_w
 from unpooled.errors import BadData, BadRecord, BadSetting, did_you_mean
 from unpooled.runs.connect_steps import Steps, barriers_in
 from unpooled.runs.environment import environment
-from unpooled.runs.files import read_json, slug, tidy, writable, write_bytes, write_json
+from unpooled.runs.files import read_json, slug, tidy, writable, write_bytes, write_json, write_parquet
 from unpooled.runs.lock import locked
 from unpooled.runs.measures import Asked, epochs_of, make_ready
 from unpooled.runs.pooled import POOLED
@@ -134,7 +133,7 @@ def execute(
         found = barriers_in(steps, lambda: study.run(told))
         measured = {}
         for name, (plan, run) in ready.items():
-            facts = {"tables": [], "models_scored": plan.models, "passes": plan.passes}
+            facts = {"models_scored": plan.models, "passes": plan.passes}
             measured[name] = steps.take(name, lambda run=run, facts=facts: (run(told), facts))  # type: ignore[misc]
         outcome = _written(folder, comparison, found, measured, began, time.perf_counter() - start)
         steps.forget()
@@ -175,9 +174,7 @@ def _written(
     more = {name: table for tables, _ in measured.values() for name, table in tables.items()}
     for name, table in {**{name: getattr(found, name) for name in TABLES}, **more}.items():
         write_bytes(folder / f"{name}.csv", table.to_csv(index=False).encode())
-        buffer = io.BytesIO()
-        table.to_parquet(buffer, index=False)
-        write_bytes(folder / f"{name}.parquet", buffer.getvalue())
+        write_parquet(folder / f"{name}.parquet", table)
     if more:
         write_json(folder / "measures.json", {name: _rows(table) for name, table in more.items()})
     null = {metric: _number(found.null_model(metric)) for metric in found.facts["metrics"]} if _both(found) else {}

@@ -6,7 +6,6 @@ a step without facts never happened.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from unpooled.runs.files import read_json, write_bytes, write_json
+from unpooled.runs.files import read_json, write_json, write_parquet
 
 if TYPE_CHECKING:
     from unpooled.connectivity import Connectivity
@@ -40,11 +39,8 @@ class Steps:
         begun = time.perf_counter()
         found, told = work()
         facts = {**told, "tables": list(found), "seconds": time.perf_counter() - begun}
-        self.folder.mkdir(parents=True, exist_ok=True)
         for table, rows in found.items():
-            buffer = io.BytesIO()
-            rows.to_parquet(buffer, index=False)
-            write_bytes(self._file(name, table), buffer.getvalue())
+            write_parquet(self._file(name, table), rows)
         write_json(facts_file, facts)
         return found, facts
 

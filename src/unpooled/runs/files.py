@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unpooled.errors import BadRecord, BadSetting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """A table as Parquet, without its index, whole or not at all."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_bytes(path, buffer.getvalue())
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from unpooled.connectivity import Plan
     from unpooled.connectivity.plain import Told
-    from unpooled.connectivity.study import Prepared
+    from unpooled.connectivity.plan import Prepared
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def _one(name: str, ready: Prepared[pd.DataFrame]) -> Ready:
 
 def _of_both(asked: Asked, name: str, make: Callable[[Any, str, Mapping[int, str]], Prepared[pd.DataFrame]]) -> Ready:
     """A measure of one model and its start, for model A and model B, in one table."""
-    from unpooled.connectivity.study import together
+    from unpooled.connectivity.plan import together
 
     both = [
         make(model, start, snapshots)
@@ -157,7 +157,7 @@ def _features(asked: Asked) -> Ready:
 
 
 def _ways(asked: Asked) -> Ready:
-    from unpooled.connectivity.study import NOTHING
+    from unpooled.connectivity.plan import NOTHING
     from unpooled.connectivity.ways import ways
 
     asked.require_unaligned("ways")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from unpooled.errors import BadRecord
 from unpooled.runs import cells
 from unpooled.runs.config import Config, load, resolved
 from unpooled.runs.environment import environment
-from unpooled.runs.files import read_json, write_bytes, write_json
+from unpooled.runs.files import read_json, write_bytes, write_json, write_parquet
 from unpooled.runs.identity import identity
 from unpooled.runs.resolve import privacy_of, protocols_of, settings_of
 from unpooled.sites.questions import KINDS
@@ -115,9 +114,7 @@ def collect(folder: Path, config: Config, status: str, seconds: float) -> dict[s
             samples, tests = sizes.get(site, (0, 0))
             rows["sites"].append([*key, site, samples, central or tests, model, metric, value])
     for name, columns in TABLES.items():
-        buffer = io.BytesIO()
-        pd.DataFrame(rows[name], columns=columns).to_parquet(buffer, index=False)
-        write_bytes(folder / f"{name}.parquet", buffer.getvalue())
+        write_parquet(folder / f"{name}.parquet", pd.DataFrame(rows[name], columns=columns))
     asked = {row[TABLES["traffic"].index("kind")] for row in rows["traffic"]}
     result["questions"] = {kind: KINDS[kind].tells for kind in sorted(asked & set(KINDS))}
     failed = [c for c in done if c["status"] == "failed"]
